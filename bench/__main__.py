@@ -1,0 +1,58 @@
+"""`python -m bench [NAME...] [--quick] [--write]`: run benchmarks, print tables, keep them in docs/performance.md."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+
+import torch
+
+NAMES = ("gradients", "grad_cam", "activations", "integrated")
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
+
+
+def machine() -> str:
+    """Describe where the figures come from, without naming the machine."""
+    versions = ["torch", "captum", "pytorch_grad_cam"]
+    found = []
+    for name in versions:
+        distribution = {"pytorch_grad_cam": "grad-cam"}.get(name, name)
+        found.append(f"{distribution} {importlib.metadata.version(distribution)}")
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return (
+        f"{datetime.date.today():%Y-%m-%d}, {cores} cores ({platform.machine()}), {torch.get_num_threads()} threads, "
+        f"{device}, Python {platform.python_version()}, {', '.join(found)}."
+    )
+
+
+def main() -> int:
+    """Run what is named, or all."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure speed and memory against the peers.")
+    parser.add_argument("names", nargs="*", choices=[*NAMES, []], metavar="NAME", help=f"of {', '.join(NAMES)}")
+    parser.add_argument("--quick", action="store_true", help="one network, few repetitions")
+    parser.add_argument("--write", action="store_true", help="keep the tables in docs/performance.md")
+    options = parser.parse_args()
+    tables = []
+    print(machine(), flush=True)
+    for name in options.names or NAMES:
+        table = importlib.import_module(f"bench.{name}").run(quick=options.quick)
+        print(f"\n{table.markdown()}", flush=True)
+        tables.append(table)
+    if options.write:
+        PAGE.parent.mkdir(exist_ok=True)
+        intro = (
+            "# Performance\n\nMeasured by `make bench` (`python -m bench --write`), which times the calls in turn and "
+            f"takes medians; the peers run at their best settings in the same process.\n\n{machine()}\n\n"
+        )
+        PAGE.write_text(intro + "\n".join(table.markdown() for table in tables), encoding="utf-8")
+    return 0 if all(claim.holds for table in tables for claim in table.claims) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,69 @@
+"""Grad-CAM against the bare forward pass, Captum and pytorch-grad-cam."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from captum import attr
+from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+from bench.measure import Claim, Table, best, interleaved
+from bench.subjects import NETWORKS, bare_forward, channels_last, frozen, network, pictures
+from striate import lenses
+
+__all__ = ["run"]
+
+COUNT = 8
+LAYERS = {"efficientnet_lite0": "conv_head", "resnet18": "layer4"}
+
+
+def run(*, quick: bool = False) -> Table:
+    """Measure the last convolutional layer, 8 pictures at a time."""
+    table = Table(
+        "Grad-CAM",
+        f"{COUNT} pictures, one class each. The peers run with all weights as they come, and with the weights frozen "
+        "as far as each can bear; each in both orders of memory. The fastest of these counts.",
+        ("network", "what", "at its best", "seconds", "forward passes"),
+    )
+    for name in NETWORKS[: 1 if quick else None]:
+        _one(name, table, repeats=5 if quick else 11)
+    return table
+
+
+def _one(name: str, table: Table, *, repeats: int) -> None:
+    net = network(name)
+    images, layer = pictures(net, COUNT), LAYERS[name]
+    classes = net(images).argmax(1)
+    targets = [f"class:{k}" for k in classes.tolist()]
+    outputs = [ClassifierOutputTarget(k) for k in classes.tolist()]
+    calls = {}
+    for order, ours, shape in (
+        ("plain", net, torch.contiguous_format),
+        ("channels last", channels_last(net), torch.channels_last),
+    ):
+        x = images.to(memory_format=shape)
+        lean = frozen(ours.module)
+        calls[f"bare forward|{order}"] = lambda m=lean, x=x: bare_forward(m, x)
+        calls[f"grad_cam|{order}"] = lambda n=ours, x=x: lenses.grad_cam(n, x, targets, layer=layer)
+        calls[f"grad_cam, layer chosen|{order}"] = lambda n=ours, x=x: lenses.grad_cam(n, x, targets)
+        half = frozen(ours.module)
+        half.get_submodule(layer).requires_grad_()  # the peer's backward pass needs a leaf at or below the layer
+        free = frozen(ours.module).requires_grad_()
+        for weights, captums, grad_cams in (("weights free", free, free), ("weights frozen", lean, half)):
+            captum = attr.LayerGradCam(captums, captums.get_submodule(layer))
+            calls[f"Captum|{order}, {weights}"] = lambda c=captum, x=x: c.attribute(x, classes, relu_attributions=True)
+            peer = GradCAM(model=grad_cams, target_layers=[grad_cams.get_submodule(layer)])
+            calls[f"pytorch-grad-cam|{order}, {weights}"] = lambda p=peer, x=x: p(input_tensor=x, targets=outputs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        seconds = interleaved(calls, repeats=repeats)
+    bare, took = best(seconds, "bare forward|")[1], best(seconds, "grad_cam|")[1]
+    for what in dict.fromkeys(call.partition("|")[0] for call in calls):
+        fastest, spent = best(seconds, f"{what}|")
+        table.rows.append((name, what, fastest.partition("|")[2], f"{spent:.4f}", f"{spent / bare:.2f}"))
+    table.claims.append(Claim(f"{name}, forward passes that grad_cam costs", took / bare, 1.15, at_most=True))
+    for peer in ("Captum", "pytorch-grad-cam"):
+        ratio = best(seconds, f"{peer}|")[1] / took
+        table.claims.append(Claim(f"{name}, speed of grad_cam against {peer}", ratio, 2, at_most=False))

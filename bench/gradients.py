@@ -1,0 +1,72 @@
+"""Gradient lenses against the bare forward and input-only backward pass, and against Captum."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from captum import attr
+
+from bench.measure import Claim, Table, best, interleaved
+from bench.subjects import NETWORKS, bare_backward, channels_last, frozen, network, pictures
+from striate import lenses
+
+__all__ = ["run"]
+
+COUNT = 32
+
+
+def run(*, quick: bool = False) -> Table:
+    """Measure 32 pictures at a time; lenses of many passes get 4 pictures and 8 passes, the same work."""
+    table = Table(
+        "Gradient lenses",
+        f"{COUNT} pictures. The bare pass runs the frozen network forward and back to the pixels, and Captum the "
+        "same network, each in the faster of the two orders of memory. Speed is that of the bare pass over that of the "
+        "lens. Captum's integrated gradients work in batches of 32.",
+        ("network", "what", "order of memory", "seconds", "speed"),
+    )
+    for name in NETWORKS[: 1 if quick else None]:
+        _one(name, table, repeats=3 if quick else 5)
+    return table
+
+
+def _one(name: str, table: Table, *, repeats: int) -> None:
+    net = network(name)
+    images = pictures(net, COUNT)
+    few = images[:4]
+    classes, fewer = net(images).argmax(1), net(few).argmax(1)
+    targets, few_targets = [f"class:{k}" for k in classes.tolist()], [f"class:{k}" for k in fewer.tolist()]
+    lean = frozen(net.module)
+    calls = {}
+    for order, ours, theirs, shape in (
+        ("plain", net, lean, torch.contiguous_format),
+        ("channels last", channels_last(net), frozen(lean).to(memory_format=torch.channels_last), torch.channels_last),
+    ):
+        many, some = images.to(memory_format=shape), few.to(memory_format=shape)
+        calls |= {
+            f"bare pass|{order}": lambda m=theirs, x=many: bare_backward(m, x),
+            f"saliency|{order}": lambda n=ours, x=many: lenses.saliency(n, x, targets),
+            f"saliency, guided|{order}": lambda n=ours, x=many: lenses.saliency(n, x, targets, rule="guided"),
+            f"saliency, deconvnet|{order}": lambda n=ours, x=many: lenses.saliency(n, x, targets, rule="deconvnet"),
+            f"input_x_gradient|{order}": lambda n=ours, x=many: lenses.input_x_gradient(n, x, targets),
+            f"smoothgrad|{order}": lambda n=ours, x=some: lenses.smoothgrad(n, x, few_targets, samples=8),
+            f"integrated_gradients|{order}": lambda n=ours, x=some: lenses.integrated_gradients(
+                n, x, few_targets, steps=8
+            ),
+            f"Captum Saliency|{order}": lambda m=theirs, x=many: attr.Saliency(m).attribute(x.clone(), classes),
+            f"Captum InputXGradient|{order}": lambda m=theirs, x=many: attr.InputXGradient(m).attribute(
+                x.clone(), classes
+            ),
+            f"Captum IntegratedGradients|{order}": lambda m=theirs, x=some: attr.IntegratedGradients(m).attribute(
+                x, target=fewer, n_steps=8, internal_batch_size=COUNT
+            ),
+        }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        seconds = interleaved(calls, repeats=repeats)
+    bare = best(seconds, "bare pass|")[1]
+    for what in dict.fromkeys(call.partition("|")[0] for call in calls):
+        fastest, took = best(seconds, f"{what}|")
+        table.rows.append((name, what, fastest.partition("|")[2], f"{took:.3f}", f"{bare / took:.2f}"))
+        if "Captum" not in what and what != "bare pass":
+            table.claims.append(Claim(f"{name}, {what}, speed against the bare pass", bare / took, 0.9, at_most=False))

@@ -1,0 +1,216 @@
+"""`striate layers`: the table of layers, for people on a terminal, for tools as JSON."""
+
+from __future__ import annotations
+
+import re
+import sys
+import textwrap
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from striate.cli.source import SOURCES, Source, source_options
+
+if TYPE_CHECKING:
+    from striate.geometry import Field
+    from striate.graph import Graph, Row
+
+__all__ = ["layers"]
+
+HEADINGS = ("address", "kind", "output", "kernel", "parameters", "mult-adds", "receptive field")
+TIGHT_HEADINGS = ("address", "kind", "output", "kernel", "params", "mult-\nadds", "receptive field")
+NUMBERS = (4, 5)  # columns set flush right
+GAP = 2
+
+
+@click.command("layers", short_help="List the layers: shapes, cost, receptive fields.", epilog=SOURCES)
+@source_options
+@click.option("--json", "as_json", is_flag=True, help="Everything as JSON, for other tools.")
+def layers(source: Source, as_json: bool) -> None:
+    """List what a network does, in order, with shapes, cost and receptive fields.
+
+    A receptive field is written 35 px /8 @ 3.5: each unit sees 35 pixels, its neighbour 8 pixels further on,
+    and the first one is centred on pixel 3.5. "exact": the borders are reached; "bound": it lies within;
+    "whole input": every unit sees everything; "unknown": an operation could not be followed.
+    """
+    network = source.load()
+    graph = network.graph()
+    if as_json:
+        from striate.results import encode_json
+
+        click.echo(encode_json({"network": network.name, **to_json(graph)}))
+        return
+    for note in network.notes:
+        click.echo(note, err=True)
+    show(graph)
+
+
+def show(graph: Graph) -> None:
+    """Print the table: styled and as wide as the terminal on one, plain and in full elsewhere."""
+    if not sys.stdout.isatty():
+        for _, line in format_table(graph, width=None):
+            click.echo(line)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=True)
+    styles = {"heading": "bold", "module": "", "operation": "dim", "merge": "#2e86ab", "total": "bold"}
+    for role, line in format_table(graph, width=console.width):
+        console.print(Text(line, style=styles[role]))
+
+
+def format_table(graph: Graph, width: int | None) -> list[tuple[str, str]]:
+    """Write the table as lines.
+
+    Args:
+        graph: of the network.
+        width: columns to fit into; None for whatever it takes. Where they are few, parameters are rounded and
+            long kinds are folded; an address that still does not fit stands on a line of its own, in one
+            piece, so that it can be copied.
+
+    Returns:
+        Pairs of a role ("heading", "module", "operation", "merge", "total") and a line.
+    """
+    headings, cells = HEADINGS, [_cells(row) for row in graph.rows]
+    widths = _widths([headings, *cells])
+    if width is not None and sum(widths) + GAP * (len(widths) - 1) > width:
+        headings, cells = TIGHT_HEADINGS, [_cells(row, tight=True) for row in graph.rows]
+        widths = _widths([headings, *cells])
+        widths[0] = max(min(widths[0], width - sum(widths[1:]) - GAP * (len(widths) - 1)), 12)
+    lines = [("heading", line) for line in _lines(headings, widths)]
+    for row, line in zip(graph.rows, cells, strict=True):
+        role = "operation" if row.functional else "module"
+        lines += [(role, part) for part in _lines(line, widths)]
+        if len(row.inputs) > 1:
+            lines += [("merge", part) for part in _merge(graph, row, sum(widths) + GAP * (len(widths) - 1))]
+    operations = sum(row.functional for row in graph.rows)
+    also = f" and {operations} operations" if operations else ""
+    total = (
+        f"{len(graph.rows) - operations} layers{also}, {graph.parameters:,} parameters, {short(graph.macs)} mult-adds"
+    )
+    lines.append(("total", f"{total} for a picture of {' x '.join(map(str, graph.picture))}"))
+    if graph.unfollowed:
+        named = ", ".join(f"{name} ({count})" for name, count in graph.unfollowed.items())
+        lines.append(("total", f"receptive fields could not be carried through: {named}"))
+    if graph.note:
+        lines.append(("total", graph.note))
+    return lines
+
+
+def to_json(graph: Graph) -> dict[str, Any]:
+    """Return every number of the table, ready for JSON; `inputs` are positions in the list of layers."""
+    rows = [
+        {
+            "address": row.address,
+            "kind": row.kind,
+            "functional": row.functional,
+            "shape": list(row.shape),
+            "kernel": row.kernel,
+            "stride": row.stride,
+            "padding": row.padding,
+            "dilation": row.dilation,
+            "groups": row.groups,
+            "parameters": row.parameters,
+            "mult_adds": row.macs,
+            "receptive_field": {
+                "status": row.field.status,
+                "size": row.field.size,
+                "stride": row.field.stride,
+                "centre": row.field.centre,
+            },
+            "inputs": list(row.inputs),
+        }
+        for row in graph.rows
+    ]
+    return {
+        "picture": list(graph.picture),
+        "parameters": graph.parameters,
+        "mult_adds": graph.macs,
+        "unfollowed": dict(graph.unfollowed),
+        "note": graph.note,
+        "layers": rows,
+    }
+
+
+def short(number: int) -> str:
+    """Write a large number with three digits: 118 M, 5.61 G; small ones in full."""
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= 0.9995 * size:
+            value = number / size
+            digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+            return f"{value:.{digits}f} {letter}"
+    return str(number)
+
+
+def describe_field(field: Field) -> str:
+    """Write a receptive field as `35 px /8 @ 3.5 exact`, height before width where they differ."""
+    size, stride, centre = field.size, field.stride, field.centre
+    if size is None or stride is None or centre is None or field.status == "whole input":
+        return field.status
+    extent = f"{_pair(size, ' x ')} px"
+    return f"{extent} /{_pair(stride, 'x')} @ {_pair(centre, ', ')} {field.status}"
+
+
+def describe_kernel(row: Row) -> str:
+    """Write what a window does as `3x3 /2 p1 d2 g32`; what is as usual is left out."""
+    if row.kernel is None:
+        return ""
+    words = ["x".join(map(str, row.kernel))]
+    for value, usual, letter in ((row.stride, 1, "/"), (row.padding, 0, "p"), (row.dilation, 1, "d")):
+        if value is not None and any(number != usual for number in _tuple(value)):
+            words.append(f"{letter}{_pair(_tuple(value), 'x')}")
+    if row.groups not in (None, 1):
+        words.append(f"g{row.groups}")
+    return " ".join(words)
+
+
+def _cells(row: Row, *, tight: bool = False) -> tuple[str, ...]:
+    kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "\n", row.kind, count=1) if tight and len(row.kind) > 12 else row.kind
+    parameters = (short(row.parameters) if tight else f"{row.parameters:,}") if row.parameters else ""
+    macs = short(row.macs) if row.macs else ""
+    shape = " x ".join(map(str, row.shape[1:]))
+    return row.address, kind, shape, describe_kernel(row), parameters, macs, describe_field(row.field)
+
+
+def _widths(lines: Sequence[Sequence[str]]) -> list[int]:
+    """Return the width of each column; a cell may have several lines."""
+    return [max(len(part) for cell in column for part in cell.split("\n")) for column in zip(*lines, strict=True)]
+
+
+def _lines(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """Set one row of the table, as many lines high as its highest cell."""
+    above = [cells[0]] if len(cells[0]) > widths[0] else []
+    columns = [cell.split("\n") for cell in ["" if above else cells[0], *cells[1:]]]
+    lines = []
+    for parts in zip_longest(*columns, fillvalue=""):
+        set_out = [
+            part.rjust(width) if column in NUMBERS else part.ljust(width)
+            for column, (part, width) in enumerate(zip(parts, widths, strict=True))
+        ]
+        lines.append((" " * GAP).join(set_out).rstrip())
+    return above + lines
+
+
+def _merge(graph: Graph, row: Row, width: int) -> list[str]:
+    """List what meets in a row."""
+    names = [_name(graph.rows[index]) if index >= 0 else "the picture" for index in row.inputs]
+    text = f"of {', '.join(names[:-1])} and {names[-1]}"
+    return textwrap.wrap(text, max(width, 40), initial_indent="  ", subsequent_indent="     ", break_on_hyphens=False)
+
+
+def _name(row: Row) -> str:
+    """Name a row so that it cannot be mistaken for another of the same module."""
+    return f"{row.address} {row.kind}".strip() if row.functional else row.address
+
+
+def _tuple(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, tuple | list) else (value,)
+
+
+def _pair(values: Sequence[float], between: str) -> str:
+    """Write one number where all are the same, all of them where not."""
+    shown = [values[0]] if len(set(values)) == 1 else values
+    return between.join(f"{value:g}" for value in shown)

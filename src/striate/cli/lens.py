@@ -1,0 +1,153 @@
+"""`striate lens`: one lens, with the options that its signature has. Knows no lens by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from striate import registry
+from striate.address import GRAMMAR
+from striate.cli.source import SOURCES, Source, source_options
+from striate.errors import OptionError
+from striate.registry import LensInfo, Option
+
+if TYPE_CHECKING:
+    from striate.results import Result
+
+__all__ = ["lens"]
+
+_METAVARS = {"int": "N", "float": "NUMBER", "bool": "yes|no", "str": "TEXT"}
+
+
+class _Lenses(click.Group):
+    """A sub-command for each lens, made when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return registry.names()
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return _make_command(registry.describe(cmd_name))
+
+
+@click.group(
+    "lens",
+    cls=_Lenses,
+    subcommand_metavar="NAME SOURCE [PICTURE]... [OPTIONS]",
+    epilog="What a lens takes: striate lens NAME --help",
+)
+def lens() -> None:
+    """Look at pictures through one lens."""
+
+
+def _reader(option: Option) -> Callable[[str], object]:
+    """Read a value of an option as the annotation in the signature says."""
+
+    def read(text: str) -> object:
+        try:
+            return option.parse(text)
+        except OptionError as error:
+            raise click.BadParameter(str(error)) from None
+
+    return read
+
+
+def _make_command(info: LensInfo) -> click.Command:
+    @source_options
+    def run(source: Source, **values: Any) -> None:
+        _look_through(info, source, **values)
+
+    text = f"{info.summary}\n\n{info.doc}" if info.doc else info.summary
+    epilog = f"{SOURCES}\n\nADDRESS is {GRAMMAR}." if info.target is not None else SOURCES
+    made = click.command(info.name, help=text.replace("``", "`"), short_help=info.summary, epilog=epilog)(run)
+    own: list[click.Parameter] = []
+    if "images" in info.needs:
+        required = "images" in info.required
+        word = "PICTURE..." if required else "[PICTURE]..."
+        kind = click.Path(path_type=Path)
+        own.append(click.Argument(["pictures"], nargs=-1, required=required, metavar=word, type=kind))
+    if info.target is not None:
+        own.append(_make_option(info.target, metavar="ADDRESS", more="Once for all pictures, or once for each."))
+    own += [_make_option(option) for option in info.options]
+    own.append(
+        click.Option(
+            ["--out"],
+            type=click.Path(dir_okay=False, path_type=Path),
+            metavar="FILE",
+            default=f"{info.name}.png",
+            show_default=True,
+            help="Where the result goes: .png for the picture, .json for the numbers, .npz for the arrays.",
+        )
+    )
+    made.params[1:1] = own  # after SOURCE, before the options that say more of it
+    return made
+
+
+def _make_option(option: Option, *, metavar: str | None = None, more: str = "") -> click.Option:
+    flag = f"--{option.name.replace('_', '-')}"
+    # a sentence, as the other options have it; but a word to be typed keeps its form
+    begins_with_choice = (option.help.split() or [""])[0].strip(",:;") in (option.choices or ())
+    words = [option.help if begins_with_choice else option.help[:1].upper() + option.help[1:]]
+    if option.many and more:
+        words.append(more)
+    if not option.required and option.default is not None:
+        shown = {True: "yes", False: "no"}[option.default] if isinstance(option.default, bool) else option.default
+        words.append(f" [default: {shown}]")
+    help_text = " ".join(words).strip()
+    if option.kinds == ("bool",):
+        return click.Option([f"{flag}/--no-{flag[2:]}"], default=None, required=option.required, help=help_text)
+    if metavar is None:
+        metavar = f"[{'|'.join(option.choices or ())}]" if option.type == "choice" else _METAVARS[option.type]
+    return click.Option(
+        [flag],
+        type=_reader(option),
+        metavar=metavar,
+        multiple=option.many,
+        required=option.required,
+        help=help_text,
+    )
+
+
+def _look_through(
+    info: LensInfo,
+    source: Source,
+    *,
+    out: Path,
+    pictures: tuple[Path, ...] = (),
+    **options: Any,
+) -> None:
+    """Load, look, save, and say what is to be seen and where it is."""
+    from striate.images import find_images
+    from striate.results.base import SUFFIXES
+
+    if out.suffix.lower() not in SUFFIXES:  # said before the work is done, not after
+        raise OptionError(f"--out {out}: the name must end in one of {', '.join(SUFFIXES)}.")
+    # only what was typed is passed on: the defaults stand in the signature of the lens alone
+    chosen = {name: value for name, value in options.items() if value is not None and value != ()}
+    for name, value in chosen.items():
+        if isinstance(value, tuple):
+            chosen[name] = value[0] if len(value) == 1 else list(value)
+    paths = find_images(pictures) if pictures else []
+    if paths:
+        chosen["images"] = paths
+    network = source.load()
+    result = registry.function(info.name)(network, **chosen)
+    for line in _sentences(result, [path.name for path in paths]):
+        click.echo(line)
+    for note in result.recipe.notes:  # what the lens noticed, approximated or put right
+        click.echo(note)
+    click.echo(str(result.save(out)))
+
+
+def _sentences(result: Result, names: Sequence[str]) -> list[str]:
+    """Say what the result shows, then what is to be said of each picture (or of each drawing)."""
+    drawings = result.drawings()
+    each = len(drawings) // max(len(names), 1)
+    groups = [drawings[start : start + each] for start in range(0, len(drawings), each)] if each else []
+    if len(groups) != len(names) or any(drawing.title != group[0].title for group in groups for drawing in group):
+        # not some drawings of each picture, one after the other, but something else
+        return [result.caption(), *(f"{drawing.title}  {drawing.caption}" for drawing in drawings)]
+    lines = [f"{name}  {group[0].title}  {group[0].caption}" for name, group in zip(names, groups, strict=True)]
+    return [result.caption(), *lines]

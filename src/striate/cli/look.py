@@ -1,0 +1,44 @@
+"""`striate look`: what a network sees and why it decided as it did, as one report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from striate.cli.source import SOURCES, Source, source_options
+
+__all__ = ["look"]
+
+
+@click.command("look", short_help="Look at pictures and write a report.", epilog=SOURCES)
+@source_options
+@click.argument("pictures", metavar="PICTURE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    metavar="DIR",
+    default="striate-look",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where report.html and results.json go.",
+)
+@click.option(
+    "--target",
+    metavar="ADDRESS",
+    help="What to explain: class:NAME, class:INDEX, LAYER:CHANNEL or LAYER:CHANNEL@ROW,COLUMN. "
+    "Each picture's top class when left out.",
+)
+def look(source: Source, pictures: tuple[Path, ...], out: Path, target: str | None) -> None:
+    """Look at pictures (files or folders) with a network, and write a report."""
+    write_report(source, pictures, out, target)
+
+
+def write_report(source: Source, pictures: tuple[Path, ...], out: Path, target: str | None = None) -> None:
+    """Look at the pictures, and print where the report is."""
+    from striate.images import find_images
+
+    paths = find_images(pictures)  # before the network is loaded: what is misspelt is said at once
+    network = source.load()
+    from striate.report import look as look_at
+
+    click.echo(str(look_at(network, paths, out, target=target)))

@@ -1,0 +1,49 @@
+"""The lenses: one file each, found by its name. A new file here needs no edit anywhere else.
+
+A lens is a function ``lens(network, images, target, *, options) -> Result``. It is fetched when it is
+first used, so that this costs nothing until then.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from striate import registry
+from striate.errors import OptionError
+
+if TYPE_CHECKING:  # for editors only: everything works without a line here
+    from striate.lenses.activations import activations as activations
+    from striate.lenses.filters import filters as filters
+    from striate.lenses.grad_cam import grad_cam as grad_cam
+    from striate.lenses.input_x_gradient import input_x_gradient as input_x_gradient
+    from striate.lenses.integrated_gradients import integrated_gradients as integrated_gradients
+    from striate.lenses.predictions import predictions as predictions
+    from striate.lenses.receptive_field import receptive_field as receptive_field
+    from striate.lenses.saliency import saliency as saliency
+    from striate.lenses.smoothgrad import smoothgrad as smoothgrad
+
+
+class _Lenses(ModuleType):
+    """This package. Importing `lenses.saliency` binds that file here; what users want is its function."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, ModuleType):
+            value = getattr(value, name, value)
+        super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        return registry.names()
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_"):
+        raise AttributeError(name)
+    try:
+        return registry.function(name)
+    except OptionError as error:
+        raise AttributeError(str(error)) from None
+
+
+sys.modules[__name__].__class__ = _Lenses

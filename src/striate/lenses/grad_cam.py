@@ -1,0 +1,116 @@
+"""The lens `grad_cam`: a layer's maps weighed by the gradient, and its relatives."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from striate.errors import NetworkError
+from striate.lenses._lens import heatmap, lens
+from striate.lenses._notes import rule_notes
+from striate.network import Images, Network
+from striate.results import Heatmap, place, stretch
+from striate.tap import gradient
+from striate.targets import Target
+
+__all__ = ["grad_cam"]
+
+Variant = Literal["grad-cam", "grad-cam++", "layer-cam", "hires-cam"]
+
+
+@lens
+def grad_cam(
+    network: Network,
+    images: Images,
+    target: Target = None,
+    *,
+    layer: str | None = None,
+    variant: Variant = "grad-cam",
+    relu: bool = True,
+    guided: bool = False,
+    placement: Literal["centres", "stretch"] = "centres",
+) -> Heatmap:
+    """Show where in the picture the evidence of a layer's maps lies.
+
+    The part before the layer runs without a graph, the part after it is small: the whole costs one
+    forward pass. The map is laid on the picture where the layer's units look, not stretched from
+    corner to corner.
+
+    Args:
+        network: that is asked.
+        images: (N, C, H, W), normalised, or paths.
+        target: class, channel or unit; the top class of each picture unless given.
+        layer: whose maps are weighed; the last one before the classifier unless given.
+        variant: grad-cam (a channel weighs the mean of its gradient), grad-cam++ (positive gradients, weighed
+            by higher derivatives), layer-cam (each unit weighs its positive gradient), or hires-cam (each unit
+            its gradient).
+        relu: cut off evidence against the target.
+        guided: multiply with guided backprop, for fine detail (one more forward and backward pass).
+        placement: centres of the receptive fields, or stretch.
+
+    Returns:
+        Scores (N, H, W) on the picture; `native` is the map of the layer, (N, h, w).
+
+    Raises:
+        AddressError: no such target or layer.
+        NetworkError: the layer has no map, or the target does not depend on it.
+        RuleError: guided in a network without rectifiers.
+
+    Source: Selvaraju et al. 2016, arXiv:1610.02391, equations 1 and 2; Chattopadhay et al. 2017,
+        arXiv:1710.11063, equation 19; Jiang et al. 2021 (LayerCAM), doi:10.1109/TIP.2021.3089943, equation 4;
+        Draelos and Carin 2020 (HiResCAM), arXiv:2011.08891.
+    """
+    batch = network.batch(images)
+    graph = network.graph(*batch.shape[2:])
+    chosen = graph.last_map() if layer is None else graph.layer(layer)
+    if chosen.map_size is None:
+        shape = " x ".join(map(str, chosen.shape))
+        raise NetworkError(
+            f"layer {chosen.address!r} gives {shape}, no map, which Grad-CAM needs. "
+            f"The last that has one is {graph.last_map().address!r}."
+        )
+    found = gradient(network, batch, target, at=chosen.address)
+    native = _weighed(found.activation, found.values, variant)
+    native = native.clamp(min=0) if relu else native
+    size = (batch.shape[2], batch.shape[3])
+    scores = place(native, chosen.field) if placement == "centres" else stretch(native, size)
+    details: dict[str, str | int] = {"layer": chosen.address, "variant": variant, "placement": placement}
+    notes: tuple[str, ...] = ()
+    if placement == "centres" and chosen.field.status == "unknown":
+        notes += (f"The receptive field of {chosen.address} is unknown, so its map is stretched from edge to edge.",)
+    if guided:
+        fine = gradient(network, batch, found.targets, rule="guided")
+        product = fine.values * scores[:, None]
+        scores = product.abs().amax(1)
+        details |= {"rectifiers": fine.rectifiers}
+        notes += rule_notes(fine)
+    return heatmap(
+        network,
+        batch,
+        scores,
+        found.targets,
+        found.scores,
+        native=native,
+        signed=not relu and not guided,
+        meaning=f"Evidence for the target in {chosen.address}" + (", times guided backprop" if guided else ""),
+        details=details,
+        notes=notes,
+    )
+
+
+def _weighed(maps: Tensor, slopes: Tensor, variant: Variant) -> Tensor:
+    """Sum maps (N, C, h, w), weighed by their gradient, over the channels: (N, h, w)."""
+    if variant == "hires-cam":
+        return (slopes * maps).sum(1)
+    if variant == "layer-cam":
+        return (slopes.clamp(min=0) * maps).sum(1)
+    if variant == "grad-cam":
+        weights = slopes.mean((2, 3), keepdim=True)
+        return (weights * maps).sum(1)
+    # the score's exponential, of which the paper takes derivatives, cancels up to a factor for each picture
+    square = slopes * slopes
+    below = 2 * square + maps.sum((2, 3), keepdim=True) * square * slopes
+    share = square / below.where(below != 0, below.new_ones(()))
+    weights = (share * slopes.clamp(min=0)).sum((2, 3), keepdim=True)
+    return (weights * maps).sum(1)

@@ -1,0 +1,297 @@
+"""A network that can be looked at: a module, what it expects of a picture, and the names of its classes.
+
+Holds and runs them; where networks come from is `sources`, what is inside is `trace` and `tap`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save as safetensors_bytes
+from torch import Tensor, nn
+
+from striate.address import find_class
+from striate.errors import ImageError, NetworkError
+from striate.files import write_bytes
+from striate.graph import Graph
+from striate.images import read_array, read_image
+from striate.running import first_tensor, undisturbed
+from striate.spec import InputSpec
+from striate.trace import trace
+
+__all__ = ["FORMAT", "Images", "Network"]
+
+FORMAT = "striate-network-1"  # the mark in the metadata of a saved file
+Images = Tensor | str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+
+class Network:
+    """Any PyTorch classifier together with what it takes to look inside it.
+
+    The module is never changed: it is run in evaluation mode without weight gradients, and every flag
+    is put back afterwards.
+
+    Attributes:
+        module: the network itself; its output is logits (N, K), or a tuple or dict that holds them first.
+        spec: what it expects of a picture.
+        class_names: names by index, or None.
+        name: what to call it in captions.
+        factory: how the module is made again ("timm:NAME", "package.module:function"), or None.
+        notes: sentences on what was put right while loading; shown by every face.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        spec: InputSpec | None = None,
+        class_names: Sequence[str] | None = None,
+        *,
+        name: str | None = None,
+        factory: str | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
+        """Wrap a module.
+
+        Args:
+            module: any network that takes a batch of pictures (N, C, H, W).
+            spec: what it expects; the default is 3 x 224 x 224 in [0, 1] without normalisation.
+            class_names: names by index, as many as there are logits.
+            name: for captions; the class of the module unless given.
+            factory: how the module is made again by `striate.load`.
+            notes: what should be known about how it was loaded.
+
+        Raises:
+            NetworkError: `module` is no module.
+        """
+        if not isinstance(module, nn.Module):
+            raise NetworkError(f"a Network is made from a torch.nn.Module, got {type(module).__name__}.")
+        # a compiled module hides the layers; the one inside has them
+        self.module: nn.Module = getattr(module, "_orig_mod", module)
+        self.spec = spec if spec is not None else InputSpec()
+        self.class_names = None if class_names is None else tuple(str(label) for label in class_names)
+        self.name = name or type(self.module).__name__
+        self.factory = factory
+        self.notes = tuple(notes)
+        self._graphs: dict[tuple[int, ...], Graph] = {}
+        self._hash: tuple[tuple[int, ...], str] | None = None
+
+    def __repr__(self) -> str:
+        classes = "" if self.class_names is None else f", {len(self.class_names)} classes"
+        size = f"{self.spec.channels} x {self.spec.height} x {self.spec.width}"
+        return f"Network({self.name}, input {size}{classes})"
+
+    # --- running
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        held = next(chain(self.module.parameters(), self.module.buffers()), None)
+        return torch.device("cpu") if held is None else held.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number type of the weights."""
+        return next((weight.dtype for weight in self.module.parameters() if weight.is_floating_point()), torch.float32)
+
+    def to(self, device: str | torch.device) -> Network:
+        """Move the module to a device, in place, and return this network."""
+        self.module.to(device)
+        self._graphs.clear()
+        return self
+
+    def __call__(self, images: Images) -> Tensor:
+        """Return the logits of a batch.
+
+        Args:
+            images: shape (N, C, H, W), normalised (see `read`), or paths of pictures.
+
+        Returns:
+            Shape (N, K), before softmax, without gradients.
+
+        Raises:
+            NetworkError: the network cannot be run on them, or gives no logits.
+            ImageError: they have not the channels that the network takes.
+        """
+        batch = self.batch(images)
+        with torch.no_grad(), undisturbed(self.module):
+            return self.logits(self.module(batch))
+
+    def logits(self, output: Any) -> Tensor:
+        """Find the logits (N, K) in what the module returned; maps of logits are averaged.
+
+        Raises:
+            NetworkError: there is no tensor of that kind in it.
+        """
+        found = first_tensor(output)
+        if found is not None and found.dim() == 4:
+            found = found.mean((2, 3))
+        if found is None or found.dim() != 2:
+            shape = type(output).__name__ if found is None else " x ".join(map(str, found.shape))
+            raise NetworkError(
+                f"{self.name} returns {shape}, where a classifier gives one row of logits for each picture (N x K)."
+            )
+        return found
+
+    def batch(self, images: Images) -> Tensor:
+        """Return pictures as the network takes them: on its device, in its number type, channels last.
+
+        Args:
+            images: shape (N, C, H, W), normalised; or one path, or several.
+
+        Raises:
+            ImageError: wrong number of dimensions or channels, not finite, or a picture that cannot be read.
+        """
+        if not isinstance(images, Tensor):
+            return self.batch(self.read(images))
+        if images.dim() != 4:
+            shape = " x ".join(map(str, images.shape))
+            raise ImageError(
+                f"pictures must come as a batch N x C x H x W, got {shape}. For one picture use image[None]."
+            )
+        if images.shape[1] != self.spec.channels:
+            raise ImageError(f"{images.shape[1]} channels for {self.name}, which takes {self.spec.channels}.")
+        if images.shape[0] == 0:
+            raise ImageError("an empty batch: there is no picture in it.")
+        images = images.detach().to(self.device, self.dtype)
+        if not bool(torch.isfinite(images).all()):
+            raise ImageError("there are NaN or infinite values in the pictures.")
+        return images.contiguous(memory_format=torch.channels_last)
+
+    def read(self, paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Tensor:
+        """Read pictures from files as a normalised batch.
+
+        Args:
+            paths: one file or several; ``.npy`` arrays for pictures that have not 1, 3 or 4 channels.
+
+        Returns:
+            Shape (N, C, H, W), float32, on the CPU.
+
+        Raises:
+            ImageError: a file is no picture, or broken; the text names it.
+        """
+        files = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+        if not files:
+            raise ImageError("no pictures were given.")
+        return torch.stack([self._read(Path(file)) for file in files])
+
+    def _read(self, path: Path) -> Tensor:
+        if path.suffix.lower() == ".npy":
+            return self.spec.preprocess(read_array(path, channels=self.spec.channels))
+        if self.spec.channels not in (1, 3, 4):
+            raise ImageError(
+                f"{path}: {self.name} takes {self.spec.channels} channels, which picture files do not have. "
+                "Give .npy arrays (H, W, C)."
+            )
+        return self.spec.preprocess(read_image(path, channels=self.spec.channels, short_side=self.spec.short_side))
+
+    # --- knowing
+
+    def graph(self, height: int | None = None, width: int | None = None) -> Graph:
+        """Return the network's layers, shapes, receptive fields and costs, traced once for each size.
+
+        Args:
+            height: of the picture in pixels, the specification's unless given.
+            width: likewise.
+
+        Raises:
+            NetworkError: the network cannot be run on a picture of that size.
+        """
+        size = (self.spec.channels, height or self.spec.height, width or self.spec.width)
+        if size not in self._graphs:
+            generator = torch.Generator().manual_seed(0)  # values matter only to networks that branch on them
+            image = torch.rand((1, *size), generator=generator)
+            self._graphs[size] = trace(self.module, self.batch(self.spec.normalise(image)))
+        return self._graphs[size]
+
+    @property
+    def weights_hash(self) -> str:
+        """Sixteen hexadecimal digits that change when any weight or buffer does (BLAKE2b)."""
+        state = self.module.state_dict()
+        tensors = [value for value in state.values() if isinstance(value, Tensor)]
+        version = tuple(value._version for value in tensors) + tuple(value.data_ptr() for value in tensors)
+        if self._hash is None or self._hash[0] != version:
+            digest = hashlib.blake2b(digest_size=8)
+            for key, value in state.items():
+                if isinstance(value, Tensor):
+                    digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
+                    digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+            self._hash = (version, digest.hexdigest())
+        return self._hash[1]
+
+    def class_index(self, label: str | int, count: int) -> int:
+        """Return the index of a class among `count`, by index or name.
+
+        Raises:
+            AddressError: no such class; the text proposes the nearest.
+        """
+        return find_class(str(label), self.class_names, count)
+
+    def class_name(self, index: int) -> str:
+        """Return what to call a class: its first synonym, or its index where there are no names."""
+        if self.class_names is None or not 0 <= index < len(self.class_names):
+            return str(index)
+        return self.class_names[index].split(",")[0].strip()
+
+    # --- keeping
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write weights, specification, class names and the way to make the module into one file.
+
+        Args:
+            path: ends in ``.safetensors``; replaced whole or not at all.
+
+        Returns:
+            The path.
+
+        Raises:
+            NetworkError: wrong suffix, or it is not known how to make the module again.
+            OutputError: the file cannot be written.
+        """
+        path = Path(path)
+        if path.suffix != ".safetensors":
+            raise NetworkError(f"{path}: a network is saved as .safetensors, which holds no code.")
+        factory = self.factory or _factory_of(self.module)
+        state: dict[str, Tensor] = {}
+        shared: dict[str, str] = {}  # tied weights are stored once
+        owner: dict[tuple[int, torch.Size, tuple[int, ...]], str] = {}
+        for key, value in self.module.state_dict().items():
+            mark = (value.data_ptr(), value.shape, value.stride())
+            if value.numel() and mark in owner:
+                shared[key] = owner[mark]
+                continue
+            owner[mark] = key
+            state[key] = value.detach().cpu().contiguous().clone()
+        metadata = {
+            "format": FORMAT,
+            "factory": factory,
+            "name": self.name,
+            "spec": json.dumps(self.spec.to_dict()),
+            "class_names": json.dumps(self.class_names),
+            "shared": json.dumps(shared),
+        }
+        write_bytes(path, safetensors_bytes(state, metadata))
+        return path
+
+
+def _factory_of(module: nn.Module) -> str:
+    """Name the class of a module so that it can be made again."""
+    kind = type(module)
+    if kind.__module__ in ("__main__", "builtins") or "<" in kind.__qualname__:
+        raise NetworkError(
+            f"{kind.__qualname__} is defined where no other program can import it ({kind.__module__}). "
+            "Move it to a file, or say how it is made: Network(..., factory='file.py:function')."
+        )
+    if kind.__module__.startswith(("torch.nn.", "torchvision.", "timm.")):
+        raise NetworkError(
+            f"a {kind.__qualname__} cannot be made again from its class alone. Say how: "
+            "Network(..., factory='file.py:function') with a function without arguments that returns it, "
+            "or load it by name, as in striate.load('timm:resnet18')."
+        )
+    return f"{kind.__module__}:{kind.__qualname__}"

@@ -1,0 +1,175 @@
+"""Why: what each explanation makes of each picture, side by side, on one scale for what can be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from striate.report.pictures import map_uri, photo_uri
+from striate.report.visit import Run, Visit
+from striate.results import Heatmap
+from striate.results.words import shape
+
+__all__ = ["EXPLANATIONS", "PLACE", "TITLE", "Explanation", "build"]
+
+PLACE = 20
+TITLE = "Why"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A lens as it stands in the report.
+
+    Args:
+        key: of the run.
+        name: what a person calls it.
+        lens: name of the lens.
+        words: what the picture shows, in a sentence.
+        scale: explanations with the same word here are drawn on one scale; their values can be compared.
+        options: of the lens, other than its defaults.
+    """
+
+    key: str
+    name: str
+    lens: str
+    words: str
+    scale: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+EXPLANATIONS = (
+    Explanation(
+        "gradient",
+        "Gradient",
+        "saliency",
+        "How much the score changes when a pixel does.",
+        "gradient",
+    ),
+    Explanation(
+        "smoothgrad",
+        "SmoothGrad",
+        "smoothgrad",
+        "The gradient averaged over noisy copies of the picture.",
+        "smoothgrad",
+    ),
+    Explanation(
+        "guided",
+        "Guided backprop",
+        "saliency",
+        "What excites the score through positive paths alone. Shows detail; often depends little on the class.",
+        "guided",
+        {"rule": "guided"},
+    ),
+    Explanation(
+        "input_x_gradient",
+        "Input x gradient",
+        "input_x_gradient",
+        "What each pixel adds to the score, to first order.",
+        "share",
+    ),
+    Explanation(
+        "integrated_gradients",
+        "Integrated gradients",
+        "integrated_gradients",
+        "What each pixel adds to the score on the way from a blank picture.",
+        "share",
+    ),
+    Explanation(
+        "grad_cam",
+        "Grad-CAM",
+        "grad_cam",
+        "Where the last maps hold evidence for the score.",
+        "grad_cam",
+    ),
+    Explanation(
+        "guided_grad_cam",
+        "Guided Grad-CAM",
+        "grad_cam",
+        "Guided backprop where Grad-CAM finds evidence.",
+        "guided_grad_cam",
+        {"guided": True},
+    ),
+)
+
+Ends = tuple[float, float]
+Scales = dict[str, Ends]  # by Explanation.scale
+
+
+def build(visit: Visit) -> Mapping[str, Any] | None:
+    """Return for each picture what every explanation shows, and why others refused."""
+    runs = {one.key: visit.run(one.lens, key=one.key, **one.options) for one in EXPLANATIONS}
+    maps = {key: run.result for key, run in runs.items() if isinstance(run.result, Heatmap)}
+    shown = [one for one in EXPLANATIONS if one.key in maps]
+    everywhere = _scales(shown, maps, None)
+    pictures = []
+    for index, name in enumerate(visit.names):
+        here = _scales(shown, maps, index)
+        cells = [_cell(one, runs[one.key], maps[one.key], index, here, everywhere) for one in shown]
+        first = maps[shown[0].key] if shown else None
+        pictures.append(
+            {
+                "index": index,
+                "name": name,
+                "target": first.target[index] if first else "",
+                "score": float(first.score_values[index]) if first else None,
+                "cells": cells,
+            }
+        )
+    return {"pictures": pictures, "refused": _refused(runs), "together": _together(shown)}
+
+
+def _refused(runs: Mapping[str, Run]) -> dict[str, list[str]]:
+    """Return the names of the explanations that are missing, by the reason why."""
+    reasons: dict[str, list[str]] = {}
+    for one in EXPLANATIONS:
+        if runs[one.key].result is None:
+            reasons.setdefault(runs[one.key].refusal, []).append(one.name)
+    return reasons
+
+
+def _scales(shown: Sequence[Explanation], maps: Mapping[str, Heatmap], picture: int | None) -> Scales:
+    """Return one scale for each group of explanations that can be compared, in one picture or in all (None)."""
+    scales: Scales = {}
+    for one in shown:
+        low, high = maps[one.key].scale(picture)
+        before = scales.get(one.scale, (low, high))
+        scales[one.scale] = min(low, before[0]), max(high, before[1])
+    return scales
+
+
+def _together(shown: Sequence[Explanation]) -> list[list[str]]:
+    """Return the names of explanations that stand on one scale, group by group."""
+    groups: dict[str, list[str]] = {}
+    for one in shown:
+        groups.setdefault(one.scale, []).append(one.name)
+    return [names for names in groups.values() if len(names) > 1]
+
+
+def _cell(
+    one: Explanation, run: Run, heatmap: Heatmap, index: int, here: Scales, everywhere: Scales
+) -> Mapping[str, Any]:
+    """Draw one explanation of one picture, over it and alone, on each scale that the switch offers."""
+    scales = {"here": here[one.scale], "all": everywhere[one.scale], "own": heatmap.scale(index)}
+    views = [
+        {
+            # equal scales give equal pictures, which need not stand in the page twice
+            "scales": " ".join(name for name, other in scales.items() if other == ends),
+            "low": ends[0],
+            "high": ends[1],
+            "over": photo_uri(heatmap.overlay(index, *ends)),
+            "alone": map_uri(heatmap.raw(index, *ends)),
+        }
+        for ends in dict.fromkeys(scales.values())
+    ]
+    return {
+        "explanation": one,
+        "run": run,
+        "target": heatmap.target[index],
+        "signed": heatmap.signed,
+        "unit": heatmap.unit,
+        "views": views,
+        "layer": heatmap.details.get("layer"),
+        "native": shape(heatmap.native.shape[1:]),
+        "empty": heatmap.scale(index)[1] == 0,
+    }

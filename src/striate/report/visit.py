@@ -1,0 +1,148 @@
+"""One look at some pictures: which they are, and what each lens gave or why it would not. Draws nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from striate import registry
+from striate.errors import ImageError, OptionError, Stopped, StriateError
+from striate.images import find_images
+from striate.network import Network
+from striate.progress import Event, check_stop, report
+from striate.results import Result
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["MOST_PICTURES", "TASK", "Broken", "Run", "Visit", "arrive"]
+
+TASK = "looking"  # what listeners to its progress hear
+MOST_PICTURES = 64  # a page with more of them is too large to open and too long to read
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A picture that could not be read, and what its reader said."""
+
+    path: Path
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What came of one lens: a result, or the sentence with which it refused.
+
+    Args:
+        key: name of this run in results.json, unlike those of all others.
+        lens: name of the lens.
+        result: None when it refused.
+        refusal: why; empty when it did not.
+    """
+
+    key: str
+    lens: str
+    result: Result | None
+    refusal: str = ""
+
+
+@dataclass(eq=False)
+class Visit:
+    """The pictures of a report, and every run of a lens on them so far.
+
+    Args:
+        network: that is looked at.
+        images: shape (N, C, H, W), normalised: all pictures that could be read, as one batch.
+        paths: where they came from, N of them.
+        broken: those that could not be read.
+        target: what is explained; None for the top class of each picture.
+        runs: by key, in the order in which they were made.
+    """
+
+    network: Network
+    images: Tensor
+    paths: tuple[Path, ...]
+    broken: tuple[Broken, ...]
+    target: str | None
+    runs: dict[str, Run] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """What to call each picture: its file name, with its folder where two have the same."""
+        names = [path.name for path in self.paths]
+        return [
+            str(Path(path.parent.name, path.name)) if names.count(path.name) > 1 else path.name for path in self.paths
+        ]
+
+    def run(self, lens: str, *, key: str | None = None, **options: Any) -> Run:
+        """Run a lens on the pictures, or return what it gave when it was run under this key before.
+
+        Pictures and target are handed over where the lens takes them; a `target` among the options counts
+        instead of the visit's.
+
+        Args:
+            lens: name of the lens.
+            key: in results.json; the lens's name unless given.
+            options: of the lens.
+
+        Returns:
+            The result, or the lens's refusal: a network without rectifiers has no guided backprop, and the rest
+            of the report is worth reading all the same.
+
+        Raises:
+            Stopped: someone asked to stop.
+        """
+        key = key or lens
+        if key not in self.runs:
+            check_stop(TASK)
+            report(Event(TASK, len(self.runs), None, note=key.replace("_", " ")))
+            needs = registry.describe(lens).needs
+            given: dict[str, Any] = {"target": self.target} if "target" in needs else {}
+            pictures = (self.images,) if "images" in needs else ()
+            try:
+                result = registry.function(lens)(self.network, *pictures, **{**given, **options})
+                self.runs[key] = Run(key, lens, result)
+            except Stopped:
+                raise
+            except StriateError as error:
+                self.runs[key] = Run(key, lens, None, str(error))
+        return self.runs[key]
+
+
+def arrive(network: Network, paths: Sequence[str | Path], target: str | None) -> Visit:
+    """Read the pictures; those that cannot be read are set aside as long as one can.
+
+    Args:
+        network: says how pictures are to be read.
+        paths: files, and folders to be walked.
+        target: what is to be explained.
+
+    Raises:
+        ImageError: not one picture can be read, or nothing was found.
+        OptionError: more pictures than a report holds.
+    """
+    files = find_images(paths)
+    if len(files) > MOST_PICTURES:
+        raise OptionError(
+            f"{len(files):,} pictures are too many for one report, which holds {MOST_PICTURES}. "
+            "Give fewer, or several folders one after another."
+        )
+    good, broken = [], []
+    try:
+        images = network.read(files)
+        good = files
+    except ImageError:  # at least one: find out which
+        for file in files:
+            try:
+                network.read(file)
+                good.append(file)
+            except ImageError as error:
+                broken.append(Broken(file, str(error)))
+        if not good:
+            if len(broken) == 1:
+                raise
+            raise ImageError(f"none of the {len(broken)} pictures can be read. The first: {broken[0].text}") from None
+        images = network.read(good)
+    return Visit(network, images, tuple(good), tuple(broken), target)

@@ -1,0 +1,245 @@
+"""Where networks come from: names, saved files, weights with a factory, exported programs. Runs no pickled code."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from striate.errors import NetworkError
+from striate.exported import NOT_STORED, load_exported
+from striate.network import FORMAT, Network
+from striate.spec import InputSpec
+from striate.zoo import BUILT_IN, built_in, timm_network, torchvision_network
+
+__all__ = ["load"]
+
+ASSUMED = (
+    "The file does not say what pictures the network expects: 3 x 224 x 224 from 0 to 1 is assumed, without "
+    "normalisation. Give an InputSpec (spec=, or --channels, --height, --width, --mean and --std)."
+)
+_FORMS = (
+    "a built-in name (efficientnet_lite0), timm:NAME, torchvision:NAME, a saved network (.safetensors), "
+    "a state dict (.pt, .pth, .safetensors) with a factory, or an exported program (.pt2)"
+)
+
+
+def load(
+    source: str | Path,
+    *,
+    factory: str | Callable[[], nn.Module] | None = None,
+    device: str | torch.device | None = None,
+    pretrained: bool = True,
+    spec: InputSpec | Mapping[str, Any] | None = None,
+    class_names: Sequence[str] | None = None,
+) -> Network:
+    """Load a network from wherever it is.
+
+    Args:
+        source: "efficientnet_lite0"; "timm:NAME" or "torchvision:NAME" with the weights and preprocessing of
+            that library; a file written by `Network.save`; a state dict (.pt, .pth, .safetensors), which needs
+            `factory`; or an exported program (.pt2).
+        factory: what makes the untrained module: "package.module:function", "file.py:function", or the
+            function (or class) itself; called without arguments. It is never taken from a file: code
+            that is run must be named by you.
+        device: where the network goes; the CPU unless given.
+        pretrained: False builds the architecture with random weights ("timm:", "torchvision:").
+        spec: what the network expects of a picture, where the source does not say or says it wrongly; or
+            only the fields of it to change.
+        class_names: names by index, likewise.
+
+    Returns:
+        The network, in evaluation mode with frozen weights; `Network.notes` says what was put right.
+
+    Raises:
+        NetworkError: nothing there, not of these kinds, or weights that do not fit the architecture.
+        MissingExtraError: the source needs a library that is not installed.
+    """
+    text = str(source)
+    if text.startswith("timm:"):
+        network = timm_network(text.removeprefix("timm:"), pretrained=pretrained)
+    elif text.startswith("torchvision:"):
+        network = torchvision_network(text.removeprefix("torchvision:"), pretrained=pretrained)
+    elif text in BUILT_IN:
+        network = built_in(text, pretrained=pretrained)
+    else:
+        network = _from_file(Path(text), factory)
+    network.module.eval().requires_grad_(False)
+    network.module.to(memory_format=torch.channels_last)
+    if spec is not None:
+        network.spec = spec if isinstance(spec, InputSpec) else replace(network.spec, **spec)
+        network.notes = tuple(note for note in network.notes if note not in (ASSUMED, NOT_STORED))
+    if class_names is not None:
+        network.class_names = tuple(class_names)
+    return network if device is None else network.to(device)
+
+
+def _from_file(path: Path, factory: str | Callable[[], nn.Module] | None) -> Network:
+    if not path.exists():
+        known = [*BUILT_IN, "timm:", "torchvision:"]
+        close = get_close_matches(str(path), known, n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise NetworkError(f"no network {str(path)!r}: no such file, and no built-in name.{hint} A source is {_FORMS}.")
+    if path.is_dir():
+        raise NetworkError(f"{path} is a folder. A source is {_FORMS}.")
+    if path.suffix == ".pt2":
+        return load_exported(path)
+    if path.suffix not in (".safetensors", ".pt", ".pth", ".bin", ".ckpt"):
+        raise NetworkError(f"{path}: not a kind of file that holds a network. A source is {_FORMS}.")
+    metadata: dict[str, str] = {}
+    notes: list[str] = []
+    if path.suffix == ".safetensors":
+        state, metadata = _read_safetensors(path)
+    else:
+        state = _read_checkpoint(path, notes)
+    saved = metadata.get("format") == FORMAT
+    if saved:
+        state |= {key: state[other] for key, other in json.loads(metadata["shared"]).items()}
+    module = _make(path, factory, metadata.get("factory") if saved else None)
+    _fill(module, state, path, notes)
+    name = metadata.get("name", path.stem)
+    used = factory if isinstance(factory, str) else metadata.get("factory")
+    if not saved:
+        return Network(module, name=name, factory=used, notes=[*notes, ASSUMED])
+    return Network(
+        module,
+        InputSpec.from_dict(json.loads(metadata["spec"])),
+        json.loads(metadata["class_names"]),
+        name=name,
+        factory=used,
+        notes=notes,
+    )
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise NetworkError(
+            f"{path}: cannot be read as safetensors ({error}). The file is broken or of another kind."
+        ) from error
+
+
+def _read_checkpoint(path: Path, notes: list[str]) -> dict[str, Tensor]:
+    """Read a state dict, also from within a training checkpoint, without running code."""
+    try:
+        held = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch reports bad files by many types
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise NetworkError(
+            f"{path}: cannot be read without running code that is stored in it ({first}). "
+            "If it holds a whole module or other objects, save its weights alone where it was made: "
+            "torch.save(model.state_dict(), path)."
+        ) from error
+    for key in ("state_dict", "model_state_dict", "model", "model_state", "net", "weights"):
+        if isinstance(held, dict) and isinstance(held.get(key), dict):
+            notes.append(f"Weights were taken from the entry {key!r} of {path.name}.")
+            held = held[key]
+            break
+    if not isinstance(held, dict) or not held or not all(isinstance(value, Tensor) for value in held.values()):
+        raise NetworkError(f"{path}: holds no state dict (names with tensors), but {type(held).__name__}.")
+    for prefix in ("module.", "_orig_mod."):
+        if all(str(key).startswith(prefix) for key in held):
+            notes.append(f"The prefix {prefix!r} was taken off all weights of {path.name}.")
+            held = {str(key).removeprefix(prefix): value for key, value in held.items()}
+    return {str(key): value for key, value in held.items()}
+
+
+def _make(path: Path, given: str | Callable[[], nn.Module] | None, stored: str | None) -> nn.Module:
+    """Make the module whose weights a file holds."""
+    if given is None and stored is not None and stored.split(":")[0] in ("timm", "torchvision"):
+        library, _, name = stored.partition(":")
+        return (timm_network if library == "timm" else torchvision_network)(name, pretrained=False).module
+    if given is None and stored in BUILT_IN:
+        return built_in(stored, pretrained=False).module
+    if given is None:
+        if stored is not None:
+            raise NetworkError(
+                f"{path} holds weights for {stored}. Code named by a file is not run: name it yourself, "
+                f"striate.load({str(path)!r}, factory={stored!r}) or --factory {stored}."
+            )
+        raise NetworkError(
+            f"{path} holds weights but not what they are for. Say how the module is made: "
+            "factory='package.module:function' or 'file.py:function' (--factory on the command line)."
+        )
+    make = given if callable(given) else _imported(given)
+    try:
+        module = make()
+    except Exception as error:
+        raise NetworkError(f"the factory {_name(given)} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(module, nn.Module):
+        raise NetworkError(f"the factory {_name(given)} made {type(module).__name__}, not a torch.nn.Module.")
+    return module
+
+
+def _name(factory: str | Callable[[], nn.Module]) -> str:
+    return repr(factory) if isinstance(factory, str) else getattr(factory, "__qualname__", repr(factory))
+
+
+def _imported(text: str) -> Callable[[], Any]:
+    """Import "package.module:function" or "file.py:function"."""
+    place, _, name = text.rpartition(":")
+    if not place or not name:
+        raise NetworkError(f"{text!r} names no factory. Write package.module:function or file.py:function.")
+    try:
+        if place.endswith(".py"):
+            module = _run_file(Path(place))
+        else:
+            if "" not in sys.path and str(Path.cwd()) not in sys.path:
+                sys.path.insert(0, str(Path.cwd()))  # as `python -m` does, so that a user's own file is found
+            module = importlib.import_module(place)
+        found: Any = module
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, OSError, SyntaxError) as error:
+        raise NetworkError(
+            f"the factory {text!r} cannot be imported: {error}. Write package.module:function or file.py:function."
+        ) from error
+    if not callable(found):
+        raise NetworkError(f"the factory {text!r} is {type(found).__name__}, which cannot be called.")
+    factory: Callable[[], Any] = found
+    return factory
+
+
+def _run_file(path: Path) -> Any:
+    specification = importlib.util.spec_from_file_location(path.stem, path)
+    if specification is None or specification.loader is None or not path.is_file():
+        raise ImportError(f"there is no file {path}")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def _fill(module: nn.Module, state: dict[str, Tensor], path: Path, notes: list[str]) -> None:
+    """Load weights that must fit exactly."""
+    own = module.state_dict()
+    # batch norm's counter is no weight; checkpoints made by hand often lack it
+    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
+    extra = [key for key in state if key not in own]
+    wrong = [key for key in own if key in state and own[key].shape != state[key].shape]
+    if missing or extra or wrong:
+        parts = []
+        if missing:
+            parts.append(f"{len(missing)} weights are missing (first: {missing[0]})")
+        if extra:
+            parts.append(f"{len(extra)} are of no use (first: {extra[0]})")
+        if wrong:
+            shapes = [" x ".join(map(str, held[wrong[0]].shape)) for held in (state, own)]
+            parts.append(f"{len(wrong)} have another shape (first: {wrong[0]} is {shapes[0]}, not {shapes[1]})")
+        raise NetworkError(
+            f"{path} does not fit {type(module).__name__}: {', '.join(parts)}. Is it the right architecture?"
+        )
+    if "num_batches_tracked" in "".join(own) and not any(key.endswith("num_batches_tracked") for key in state):
+        notes.append(f"{path.name} lacks batch norm's counters, which do not matter here.")
+    module.load_state_dict(state, strict=False)

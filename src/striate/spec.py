@@ -1,0 +1,240 @@
+"""What a network expects of a picture, and the way there and back. Reads no files, runs no network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from striate.errors import NetworkError, OptionError
+
+__all__ = ["InputSpec"]
+
+_FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+    "box": Image.Resampling.BOX,
+    "hamming": Image.Resampling.HAMMING,
+}
+_BASELINES = "black, white, grey, mean"
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a network expects of a picture.
+
+    Values are first scaled to [0, 1], then ``(value - mean) / std`` for each channel.
+
+    Attributes:
+        channels: 1 for grey, 3 for RGB, any number for other kinds of pictures (read from ``.npy``).
+        height: pixels, of the network's input.
+        width: pixels.
+        mean: for each channel (or one for all), on the scale [0, 1].
+        std: likewise, above 0.
+        resize: length in pixels that the short side gets before the crop, (height, width) to squash the
+            picture to, or None for the size of the input: (height, width) when ``crop`` is "none".
+        interpolation: nearest, bilinear, bicubic, lanczos, box or hamming, all antialiased as in Pillow.
+        crop: "center" cuts the middle (filling up with black where the picture is smaller), "none" does not.
+
+    Raises:
+        OptionError: a value makes no sense; the text says which.
+    """
+
+    channels: int = 3
+    height: int = 224
+    width: int = 224
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    resize: int | tuple[int, int] | None = None
+    interpolation: str = "bilinear"
+    crop: str = "center"
+
+    def __post_init__(self) -> None:
+        for name in ("channels", "height", "width"):
+            if getattr(self, name) < 1:
+                raise OptionError(f"InputSpec.{name} must be at least 1, got {getattr(self, name)}.")
+        for name in ("mean", "std"):
+            given = getattr(self, name)
+            values = tuple(float(value) for value in (given if isinstance(given, Sequence) else (given,)))
+            if len(set(values)) == 1:  # one for all, also when the channels of a specification are changed
+                values = values[:1] * self.channels
+            if len(values) != self.channels:
+                raise OptionError(
+                    f"InputSpec.{name} has {len(values)} values for {self.channels} channels. "
+                    "Give one for each, or one for all."
+                )
+            object.__setattr__(self, name, values)
+        if min(self.std) <= 0:
+            raise OptionError(f"InputSpec.std must be above 0, got {self.std}.")
+        if self.interpolation not in _FILTERS:
+            raise OptionError(f"no interpolation {self.interpolation!r}; there are {', '.join(_FILTERS)}.")
+        if self.crop not in ("center", "none"):
+            raise OptionError(f"InputSpec.crop must be 'center' or 'none', got {self.crop!r}.")
+        if isinstance(self.resize, Sequence):
+            object.__setattr__(self, "resize", (int(self.resize[0]), int(self.resize[1])))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.height, self.width
+
+    @property
+    def short_side(self) -> int:
+        """Pixels of the short side that reading a picture should at least keep."""
+        if self.resize is None:
+            return max(self.size)
+        return self.resize if isinstance(self.resize, int) else max(self.resize)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the specification as JSON-able values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> InputSpec:
+        """Read what `to_dict` wrote.
+
+        Raises:
+            NetworkError: an entry is unknown.
+        """
+        unknown = set(values) - set(cls.__dataclass_fields__)
+        if unknown:
+            raise NetworkError(f"unknown entries in the input specification: {', '.join(sorted(unknown))}.")
+        sequences = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        return cls(**{**values, **sequences})
+
+    # --- there
+
+    def fit(self, picture: Image.Image) -> Image.Image:
+        """Resize and crop a picture to the input's size, pixel for pixel as torchvision does."""
+        return self._cropped(self._resized(picture))
+
+    def _resized(self, picture: Image.Image) -> Image.Image:
+        filter_ = _FILTERS[self.interpolation]
+        target = self.resize
+        if target is None and self.crop == "none":
+            target = self.size
+        if isinstance(target, tuple):
+            return picture.resize((target[1], target[0]), filter_)
+        width, height = picture.size
+        if target is None:  # just large enough that the crop is filled
+            scale = max(self.height / height, self.width / width)
+            wanted = (max(self.width, round(width * scale)), max(self.height, round(height * scale)))
+        elif width <= height:
+            wanted = (target, int(target * height / width))
+        else:
+            wanted = (int(target * width / height), target)
+        return picture if wanted == picture.size else picture.resize(wanted, filter_)
+
+    def _cropped(self, picture: Image.Image) -> Image.Image:
+        width, height = picture.size
+        if (height, width) == self.size:
+            return picture
+        if self.crop == "none":
+            raise OptionError(
+                f"with crop='none' the resize rule {self.resize!r} gives {height} x {width}, "
+                f"not {self.height} x {self.width}."
+            )
+        if height < self.height or width < self.width:  # fill up evenly; the odd pixel goes to the right and below
+            left, top = max(self.width - width, 0) // 2, max(self.height - height, 0) // 2
+            canvas = Image.new(picture.mode, (max(width, self.width), max(height, self.height)))
+            canvas.paste(picture, (left, top))
+            picture = canvas
+            width, height = picture.size
+        top, left = round((height - self.height) / 2), round((width - self.width) / 2)
+        return picture.crop((left, top, left + self.width, top + self.height))
+
+    def preprocess(self, picture: Image.Image | NDArray[Any]) -> Tensor:
+        """Turn a picture into what the network takes.
+
+        Args:
+            picture: a Pillow image with as many bands as there are channels, or an array (H, W, C), uint8
+                or float in [0, 1]; arrays are resized by antialiased bilinear or bicubic interpolation.
+
+        Returns:
+            Shape (C, height, width), float32, normalised.
+
+        Raises:
+            OptionError: the number of bands is not the number of channels.
+        """
+        if isinstance(picture, Image.Image):
+            values = np.asarray(self.fit(picture))
+            values = values[:, :, None] if values.ndim == 2 else values
+        else:
+            values = self._fit_array(picture)
+        if values.shape[2] != self.channels:
+            raise OptionError(f"a picture with {values.shape[2]} channels for a network that takes {self.channels}.")
+        image = torch.from_numpy(np.array(values)).permute(2, 0, 1).contiguous()
+        return self.normalise(image.float().div(255) if image.dtype == torch.uint8 else image.float())
+
+    def _fit_array(self, values: NDArray[Any]) -> NDArray[Any]:
+        scaled = values.astype(np.float32) / 255 if values.dtype == np.uint8 else values.astype(np.float32)
+        if scaled.shape[:2] == self.size:
+            return scaled
+        # one band at a time, as Pillow keeps floats in single-band pictures only
+        bands = [
+            np.asarray(self.fit(Image.fromarray(np.ascontiguousarray(scaled[:, :, index]))))
+            for index in range(scaled.shape[2])
+        ]
+        return np.stack(bands, axis=2)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Turn values in [0, 1], shape (..., C, H, W), into what the network takes."""
+        mean, std = self._constants(images)
+        return (images - mean) / std
+
+    # --- and back
+
+    def denormalise(self, images: Tensor) -> Tensor:
+        """Turn what the network takes back into values on the scale [0, 1]; not clipped."""
+        mean, std = self._constants(images)
+        return images * std + mean
+
+    def pixels(self, images: Tensor) -> NDArray[np.uint8]:
+        """Return a normalised batch as pictures to show.
+
+        Args:
+            images: shape (N, C, H, W), normalised.
+
+        Returns:
+            uint8, shape (N, H, W, 3). With 3 channels or more the first three are red, green and blue;
+            otherwise the first is shown in grey.
+        """
+        shown = self.denormalise(images.detach().float().cpu()).clamp(0, 1)
+        shown = shown[:, :3] if self.channels >= 3 else shown[:, :1].expand(-1, 3, -1, -1)
+        return shown.mul(255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
+
+    def baseline(self, name: str, images: Tensor) -> Tensor:
+        """Return a picture in which nothing is to be seen, normalised.
+
+        The zero of the normalised values is the mean colour of the training set, not black, so
+        baselines are named by what they look like.
+
+        Args:
+            name: black, white, grey (0.5 everywhere), or mean (the specification's mean colour).
+            images: the batch that it is for, (N, C, H, W): gives device and type.
+
+        Returns:
+            Shape (1, C, H, W), like `images`.
+
+        Raises:
+            OptionError: no such baseline.
+        """
+        levels = {"black": 0.0, "white": 1.0, "grey": 0.5, "gray": 0.5}
+        blank = torch.zeros_like(images[:1])
+        if name == "mean":
+            return blank
+        if name not in levels:
+            raise OptionError(f"no baseline {name!r}; there are {_BASELINES}.")
+        return self.normalise(blank + levels[name])
+
+    def _constants(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        mean, std = (images.new_tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
+        return mean, std

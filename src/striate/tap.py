@@ -1,0 +1,249 @@
+"""Run a network up to what is asked for, capture it, and send gradients back by one of three rules.
+
+Everything hangs on hooks that live inside a context manager, or on the autograd graph of one pass,
+and is gone afterwards, after an exception too. Knows networks and targets; knows no lens.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from striate.errors import NetworkError, OptionError
+from striate.network import Network
+from striate.rectifiers import Rule, backward
+from striate.running import first_tensor, undisturbed
+from striate.targets import Target, Targets, resolve
+
+__all__ = ["Gradient", "Rule", "Tapped", "activations", "gradient", "settle"]
+
+
+class _Reached(BaseException):
+    """Ends a run early. No Exception, so that a network's own error handling lets it through."""
+
+
+@dataclass(frozen=True)
+class Tapped:
+    """What one run gave.
+
+    Attributes:
+        outputs: by place, each (N, C, h, w) or (N, C).
+        logits: (N, K) when they were asked for, else None.
+    """
+
+    outputs: dict[str, Tensor]
+    logits: Tensor | None
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """The gradient of one score for each picture.
+
+    Attributes:
+        values: gradient, shaped like `activation`.
+        activation: what it was taken with respect to: the pictures, or a layer's output.
+        scores: (N,), the score of each picture.
+        targets: the targets, made definite.
+        logits: (N, K) when the target is a class, else None.
+        rectifiers: how many rectifiers followed the rule; 0 for the plain gradient.
+        passed: other non-linear operations, which the plain gradient passed, with counts.
+    """
+
+    values: Tensor
+    activation: Tensor
+    scores: Tensor
+    targets: Targets
+    logits: Tensor | None
+    rectifiers: int
+    passed: dict[str, int]
+
+
+def activations(network: Network, images: Tensor, places: Sequence[str], *, logits: bool = False) -> Tapped:
+    """Run a batch as far as the deepest place that is asked for, and capture all of them.
+
+    Args:
+        network: that is run.
+        images: (N, C, H, W), as `Network.batch` gives them.
+        places: layers, "name" (the last call) or "name~k".
+        logits: also run to the end.
+
+    Raises:
+        AddressError: no such layer.
+        NetworkError: a layer was not reached on these pictures, or is neither map nor vector.
+    """
+    captured: dict[str, Tensor] = {}
+    wanted = list(dict.fromkeys(places))
+    graph = network.graph(*images.shape[2:])
+    layers = {place: graph.layer(place) for place in wanted}
+
+    def keep(place: str, output: Tensor) -> None:
+        # the next operation may write into it (in-place ReLU), unless nothing follows
+        last = not logits and len(captured.keys() | {place}) == len(wanted)
+        captured[place] = output if last else output.clone()
+        if last:
+            raise _Reached
+
+    final: Tensor | None = None
+    with torch.no_grad(), undisturbed(network.module), _watching(network, images, wanted, keep):
+        try:
+            output = network.module(images)
+            final = network.logits(output) if logits else None
+        except _Reached:
+            pass
+    missing = [place for place in wanted if place not in captured]
+    if missing:
+        raise NetworkError(
+            f"layer {missing[0]!r} was not reached on these pictures: the network takes another way for them."
+        )
+    return Tapped({place: layers[place].arranged(captured[place]) for place in wanted}, final)
+
+
+def settle(network: Network, images: Tensor, target: Target | Targets) -> tuple[Targets, Tensor]:
+    """Make targets definite on clean pictures, and return them with their scores (N,)."""
+    targets = target if isinstance(target, Targets) else resolve(network, target, len(images))
+    if targets.place is None:
+        with torch.no_grad(), undisturbed(network.module):
+            output = network.logits(network.module(images))
+    else:
+        output = activations(network, images, [targets.place]).outputs[targets.place]
+    targets = targets.settle(output, network)
+    return targets, targets.scores(output)
+
+
+def gradient(
+    network: Network,
+    images: Tensor,
+    target: Target | Targets,
+    *,
+    rule: Rule = "gradient",
+    at: str | None = None,
+) -> Gradient:
+    """Return the gradient of each picture's score, in one forward and one backward pass.
+
+    The forward pass stops at the layer of the target; the backward pass stops at `at`, before which
+    no graph is built at all. Weights get no gradient.
+
+    Args:
+        network: that is run.
+        images: (N, C, H, W), as `Network.batch` gives them.
+        target: what is explained; see `targets.resolve`.
+        rule: how the signal R passes a rectifier with input a, coming back as g. "gradient": g where a > 0.
+            "deconvnet": max(g, 0). "guided": both. Max pooling always sends it to where the maximum was
+            (the switches of the deconvnet).
+        at: layer with respect to whose output the gradient is taken; None for the pictures.
+
+    Raises:
+        AddressError: no such target or layer.
+        RuleError: rule "guided" or "deconvnet" in a network without rectifiers.
+        NetworkError: the target does not depend on `at`, or not by way of a gradient.
+
+    Source: Springenberg et al. 2014, arXiv:1412.6806, figure 1 (the three rules);
+        Zeiler and Fergus 2013, arXiv:1311.2901, section 2.1 (deconvnet).
+    """
+    if rule not in ("gradient", "guided", "deconvnet"):
+        raise OptionError(f"no backward rule {rule!r}; there are gradient, guided, deconvnet.")
+    targets = target if isinstance(target, Targets) else resolve(network, target, len(images))
+    with torch.inference_mode(False):  # which a caller may have on, and which knows no gradients
+        return _gradient(network, images.clone() if images.is_inference() else images, targets, rule, at)
+
+
+def _gradient(network: Network, images: Tensor, targets: Targets, rule: Rule, at: str | None) -> Gradient:
+    graph = network.graph(*images.shape[2:])
+    layer = None if targets.place is None else graph.layer(targets.place)
+    reached: dict[str, Tensor] = {}
+    leaf = images.detach().requires_grad_(at is None)
+
+    def stop_or_branch(place: str, output: Tensor) -> Tensor | None:
+        nonlocal leaf
+        if place == at:
+            leaf = output.detach().requires_grad_()
+            torch.set_grad_enabled(True)
+            # a copy goes on, which may be written into; the target may be this very layer
+            output = leaf.clone()
+            if place != targets.place:
+                return output
+        reached[place] = output
+        raise _Reached
+
+    places = [place for place in (at, targets.place) if place is not None]
+    with torch.set_grad_enabled(at is None), undisturbed(network.module):
+        with _watching(network, images, places, stop_or_branch):
+            try:
+                output: Any = network.module(leaf if at is None else images)
+            except _Reached:
+                output = None
+        if output is None:
+            assert layer is not None
+            assert targets.place is not None
+            values = layer.arranged(reached[targets.place])
+        else:
+            values = network.logits(output)
+        targets = targets.settle(values, network)
+        with torch.enable_grad():
+            scores = targets.scores(values)
+            if not leaf.requires_grad or not scores.requires_grad:
+                raise NetworkError(
+                    f"{targets.labels[0]} does not depend on {at or 'the picture'} by way of a gradient: "
+                    "the layer comes after it, or the network cuts the gradient in between."
+                )
+            found, rectifiers, passed = backward(scores, leaf, rule)
+    shown, activation = found, leaf.detach()
+    if at is not None:
+        tapped = graph.layer(at)
+        shown, activation = tapped.arranged(shown), tapped.arranged(activation)
+    logits = values.detach() if targets.place is None else None
+    return Gradient(shown, activation, scores.detach(), targets, logits, rectifiers, passed)
+
+
+@contextmanager
+def _watching(
+    network: Network, images: Tensor, places: Iterable[str], act: Callable[[str, Tensor], Tensor | None]
+) -> Iterator[None]:
+    """Call ``act(place, output)`` when a layer gives its output; what it returns takes the output's place."""
+    graph = network.graph(*images.shape[2:])
+    modules = dict(network.module.named_modules())
+    calls: Counter[str] = Counter()
+    wanted: dict[str, dict[int, list[str]]] = {}
+    for place in dict.fromkeys(places):
+        layer = graph.layer(place)
+        wanted.setdefault(layer.name, {}).setdefault(layer.call, []).append(place)
+
+    def watch(name: str) -> Callable[..., Any]:
+        def hook(_module: Any, _inputs: Any, output: Any) -> Any:
+            calls[name] += 1
+            changed = output
+            for place in wanted[name].get(calls[name], ()):
+                tensor = first_tensor(changed)
+                if tensor is None:
+                    raise NetworkError(f"layer {place!r} returned no tensor.")
+                new = act(place, tensor)
+                if new is not None:
+                    changed = _replaced(changed, new)
+            return None if changed is output else changed
+
+        return hook
+
+    handles = [modules[name].register_forward_hook(watch(name)) for name in wanted]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _replaced(output: Any, tensor: Tensor) -> Any:
+    """Return a module's output with its first tensor replaced."""
+    if isinstance(output, Tensor):
+        return tensor
+    if isinstance(output, dict):
+        key = next(key for key, value in output.items() if first_tensor(value) is not None)
+        return type(output)(**{**output, key: _replaced(output[key], tensor)})
+    at = next(index for index, value in enumerate(output) if first_tensor(value) is not None)
+    items = [*output[:at], _replaced(output[at], tensor), *output[at + 1 :]]
+    return type(output)(*items) if hasattr(output, "_fields") else type(output)(items)

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from striate.network import Network
+from striate.spec import InputSpec
+
+
+def small_network(activation: type[nn.Module] = nn.ReLU, channels: int = 3, names: bool = True) -> Network:
+    """A network of three classes on 40 x 48 pixels, its weights always the same."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = nn.Sequential(
+            nn.Conv2d(channels, 8, 3, padding=1),
+            activation(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(8, 12, 3, padding=1),
+            activation(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(12, 3),
+        )
+    spec = InputSpec(channels=channels, height=40, width=48, mean=(0.5,), std=(0.25,))
+    return Network(module, spec, ("tabby", "tiger cat", "lynx") if names else None, name="small")
+
+
+@pytest.fixture
+def network() -> Network:
+    return small_network()
+
+
+@pytest.fixture
+def gelu_network() -> Network:
+    """Without rectifiers, so that guided backprop has nothing to follow."""
+    return small_network(nn.GELU)
+
+
+@pytest.fixture
+def grey_network() -> Network:
+    """One channel, classes without names."""
+    return small_network(channels=1, names=False)
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> list[Path]:
+    """Two pictures of noise."""
+    random = np.random.default_rng(0)
+    made = []
+    for name in ("first.png", "second <b>&.png"):
+        path = tmp_path / "pictures" / name
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (60, 70, 3), dtype=np.uint8)).save(path)
+        made.append(path)
+    return made

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from striate.errors import AddressError, ImageError, OptionError, Stopped
+from striate.progress import listen, stoppable
+from striate.report import look
+from striate.report.sections.why import EXPLANATIONS
+from striate.results import Recipe, decode_array
+
+VOID = {"area", "br", "col", "hr", "img", "image", "input", "link", "meta", "rect", "use", "wbr"}
+
+
+class Page(HTMLParser):
+    """Reads a page and complains about what is not closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, (tag, self.getpos())
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.words.append(data)
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+def read(path):
+    return Page(path.read_text(encoding="utf-8")), json.loads((path.parent / "results.json").read_text())
+
+
+def test_one_page_says_all(network, paths, tmp_path):
+    page, numbers = read(look(network, paths, tmp_path / "out"))
+    for heading in ("What it says", "Why", "Inside", "How this was made"):
+        assert heading in page.text
+    for one in EXPLANATIONS:
+        assert one.name in page.text
+    assert "It says" in page.text
+    assert "second <b>&.png" in page.text  # escaped in the source, as it is on the page
+    assert [picture["name"] for picture in numbers["pictures"]] == ["first.png", "second <b>&.png"]
+    assert numbers["broken"] == []
+    assert numbers["refused"] == {}
+
+
+def test_the_page_needs_nothing_else(network, paths, tmp_path):
+    text = look(network, paths, tmp_path / "out").read_text()
+    without_pictures = re.sub(r"data:image/[a-z]+;base64,[A-Za-z0-9+/=]+", "", text)
+    assert not re.search(r"https?://|url\(|@import|<link|<script[^>]*src", without_pictures)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.html", "results.json"]
+
+
+def test_everyone_can_read_it(network, paths, tmp_path):
+    page, _ = read(look(network, paths, tmp_path / "out"))
+    assert all(attributes.get("alt") for attributes in page.all("img"))
+    labels = [attributes for attributes in page.all("svg") if attributes.get("role") == "img"]
+    assert labels
+    assert all(attributes["aria-label"] for attributes in labels)
+    assert page.all("html")[0]["lang"] == "en"
+    named = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(named) == len(set(named))
+    targets = {attributes["href"] for tag, attributes in page.tags if tag in ("a", "use")}
+    assert all(target.removeprefix("#") in named for target in targets)
+
+
+def test_every_number_stands_beside_it(network, paths, tmp_path):
+    _, numbers = read(look(network, paths, tmp_path / "out"))
+    batch = network.read(paths)
+    logits = network(batch)
+    np.testing.assert_allclose(numbers["results"]["predictions"]["logits"], logits.numpy(), rtol=1e-5)
+    for one in EXPLANATIONS:
+        result = numbers["results"][one.key]
+        assert Recipe.from_dict(result["recipe"]).lens == one.lens
+        assert decode_array(result["scores"]).shape == (2, 40, 48)
+    assert numbers["network"]["weights"] == network.weights_hash
+    assert numbers["network"]["parameters"] == sum(weight.numel() for weight in network.module.parameters())
+    assert [row["kind"] for row in numbers["layers"]][:2] == ["Conv2d", "ReLU"]
+
+
+def test_a_broken_picture_is_listed_and_the_rest_is_shown(network, paths, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(paths[0].read_bytes()[:200])
+    page, numbers = read(look(network, [paths[0], broken, paths[1]], tmp_path / "out"))
+    assert "1 picture could not be read" in page.text
+    assert numbers["broken"][0]["path"].endswith("broken.jpg")
+    assert "broken.jpg" in numbers["broken"][0]["why"]
+    assert len(numbers["pictures"]) == 2
+
+
+def test_without_one_good_picture_there_is_no_report(network, tmp_path):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"nothing")
+    with pytest.raises(ImageError, match=r"none of the 2 pictures can be read. The first: .*a\.png"):
+        look(network, [tmp_path / "a.png", tmp_path / "b.png"], tmp_path / "out")
+    with pytest.raises(ImageError, match=r"a\.png"):
+        look(network, [tmp_path / "a.png"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_lens_that_refuses_is_a_sentence(gelu_network, paths, tmp_path):
+    page, numbers = read(look(gelu_network, paths, tmp_path / "out"))
+    assert "Guided backprop and Guided Grad-CAM are missing:" in page.text
+    assert set(numbers["refused"]) == {"guided", "guided_grad_cam"}
+    assert "gradient" in numbers["results"]
+
+
+def test_a_network_of_one_channel_without_names(grey_network, paths, tmp_path):
+    page, _ = read(look(grey_network, paths, tmp_path / "out"))
+    assert re.search(r"It says class \d", page.text)
+
+
+def test_a_unit_can_be_explained(network, paths, tmp_path):
+    page, numbers = read(look(network, paths, tmp_path / "out", target="3:5"))
+    assert numbers["results"]["gradient"]["recipe"]["target"] == ["3:5", "3:5"]
+    assert "Explained: 3:5" in page.text
+
+
+def test_a_misspelt_target_is_said_at_once(network, paths, tmp_path):
+    with pytest.raises(AddressError, match="tabby"):
+        look(network, paths, tmp_path / "out", target="class:taby")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_report_has_an_end(network, paths, tmp_path):
+    with pytest.raises(OptionError, match="100 pictures are too many for one report, which holds 64"):
+        look(network, paths * 50, tmp_path / "out")
+
+
+def test_pictures_of_one_name_are_told_apart(network, paths, tmp_path):
+    other = tmp_path / "other" / "first.png"
+    other.parent.mkdir()
+    other.write_bytes(paths[0].read_bytes())
+    _, numbers = read(look(network, [paths[0], other], tmp_path / "out"))
+    assert [picture["name"] for picture in numbers["pictures"]] == ["pictures/first.png", "other/first.png"]
+
+
+def test_the_same_look_shows_the_same_pictures(network, paths, tmp_path):
+    def shown(folder):
+        return re.findall(r"data:image/[a-z]+;base64,[A-Za-z0-9+/=]+", look(network, paths, folder).read_text())
+
+    assert shown(tmp_path / "one") == shown(tmp_path / "other")
+
+
+def test_it_says_how_far_it_is_and_stops_when_asked(network, paths, tmp_path):
+    events = []
+    with listen(events.append):
+        look(network, paths, tmp_path / "out")
+    own = [event for event in events if event.task == "looking"]
+    assert [event.note for event in own][:2] == ["predictions", "gradient"]
+    assert own[-1].done == own[-1].total == len(own) - 1
+
+    def stop_at_the_third(event):
+        if event.task == "looking" and event.done == 2:
+            token.stop()
+
+    with stoppable() as token, listen(stop_at_the_third), pytest.raises(Stopped):
+        look(network, paths, tmp_path / "stopped")
+    assert not (tmp_path / "stopped").exists()

@@ -1,0 +1,74 @@
+"""A newcomer's day: what README says is done as it stands there, in an empty folder, by README alone."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{re.escape(language)}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def commands(start: str) -> list[list[str]]:
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    return [shlex.split(line, comments=True) for line in lines if line.startswith(start)]
+
+
+def run(arguments: list[str], folder: Path) -> str:
+    done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def striate() -> str:
+    command = shutil.which("striate", path=str(Path(sys.executable).parent))
+    assert command is not None, "the command striate is not installed beside this Python"
+    return command
+
+
+@pytest.mark.slow
+def test_your_own_network(tmp_path, striate):
+    (tmp_path / "digits.py").write_text(blocks("python digits.py")[0])
+    said = run([sys.executable, "digits.py"], tmp_path)
+    right = float(re.match(r"(\d+\.\d)% of 1,000 digits", said)[1])
+    assert right > 90
+    calls = [call for call in commands("striate ") if "digits.safetensors" in call]
+    assert len(calls) == 3
+    for call in calls:
+        run([striate, *call[1:]], tmp_path)
+    assert (tmp_path / "unit.png").stat().st_size > 1000
+    results = json.loads((tmp_path / "look" / "results.json").read_text())
+    assert "digits" in json.dumps(results)[:2000]
+    assert "<html" in (tmp_path / "look" / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_the_lines_of_python(tmp_path, photographs, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(photographs / "chelsea.png", "cat.jpg")  # a suffix may lie
+    shutil.copy(photographs / "coffee.png", "dog.jpg")
+    namespace: dict = {}
+    exec(blocks("python")[0], namespace)
+    assert namespace["heatmap"].scores.shape == (2, 224, 224)
+    assert Path("guided.png").exists()
+
+
+def test_every_file_and_lens_that_is_named_exists():
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
+    from striate import registry
+
+    section = README.split("### Lenses")[1].split("`striate lens NAME")[0]
+    assert set(re.findall(r"^\| `(\w+)`", section, flags=re.MULTILINE)) == set(registry.names())

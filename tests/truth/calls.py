@@ -1,0 +1,40 @@
+"""Every lens with every option that takes another way through the network, as calls by name. No test stands here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from striate import Network, lenses
+
+__all__ = ["CALLS", "HEATMAPS"]
+
+HEATMAPS: dict[str, Callable[[Network, Tensor, object], object]] = {
+    "gradient": lambda net, x, target: lenses.saliency(net, x, target),
+    "gradient signed": lambda net, x, target: lenses.saliency(net, x, target, signed=True),
+    "guided": lambda net, x, target: lenses.saliency(net, x, target, rule="guided"),
+    "deconvnet": lambda net, x, target: lenses.saliency(net, x, target, rule="deconvnet"),
+    "input x gradient": lambda net, x, target: lenses.input_x_gradient(net, x, target),
+    "integrated gradients": lambda net, x, target: lenses.integrated_gradients(net, x, target, steps=5),
+    "smoothgrad": lambda net, x, target: lenses.smoothgrad(net, x, target, samples=4),
+    "smoothgrad square": lambda net, x, target: lenses.smoothgrad(net, x, target, samples=4, variant="square"),
+    "smoothgrad variance": lambda net, x, target: lenses.smoothgrad(net, x, target, samples=4, variant="variance"),
+    "grad-cam": lambda net, x, target: lenses.grad_cam(net, x, target),
+    "grad-cam signed": lambda net, x, target: lenses.grad_cam(net, x, target, relu=False),
+    "grad-cam++": lambda net, x, target: lenses.grad_cam(net, x, target, variant="grad-cam++"),
+    "layer-cam": lambda net, x, target: lenses.grad_cam(net, x, target, variant="layer-cam"),
+    "hires-cam": lambda net, x, target: lenses.grad_cam(net, x, target, variant="hires-cam"),
+    "guided grad-cam": lambda net, x, target: lenses.grad_cam(net, x, target, guided=True),
+    "grad-cam stretched": lambda net, x, target: lenses.grad_cam(net, x, target, placement="stretch"),
+}
+
+CALLS: dict[str, Callable[[Network, Tensor], object]] = {
+    "predictions": lambda net, x: lenses.predictions(net, x),
+    "filters": lambda net, x: lenses.filters(net),
+    "activations": lambda net, x: lenses.activations(net, x),
+    "receptive field": lambda net, x: lenses.receptive_field(net, x, net.graph().last_map().address),
+    "graph": lambda net, x: net.graph(),
+    "logits": lambda net, x: net(x),
+    **{name: (lambda net, x, call=call: call(net, x, None)) for name, call in HEATMAPS.items()},
+}
