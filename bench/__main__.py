@@ -12,6 +12,8 @@ from pathlib import Path
 
 import torch
 
+from bench.measure import busy
+
 NAMES = ("gradients", "grad_cam", "activations", "integrated")
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
 
@@ -25,8 +27,10 @@ def machine() -> str:
         found.append(f"{distribution} {importlib.metadata.version(distribution)}")
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    count = torch.get_num_threads()
+    threads = f"{count} thread{'s' * (count > 1)}"
     return (
-        f"{datetime.date.today():%Y-%m-%d}, {cores} cores ({platform.machine()}), {torch.get_num_threads()} threads, "
+        f"{datetime.date.today():%Y-%m-%d}, {cores} cores ({platform.machine()}), {threads}, "
         f"{device}, Python {platform.python_version()}, {', '.join(found)}."
     )
 
@@ -36,8 +40,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure speed and memory against the peers.")
     parser.add_argument("names", nargs="*", choices=[*NAMES, []], metavar="NAME", help=f"of {', '.join(NAMES)}")
     parser.add_argument("--quick", action="store_true", help="one network, few repetitions")
+    parser.add_argument("--busy", action="store_true", help="processor time of one thread, for a machine in use")
     parser.add_argument("--write", action="store_true", help="keep the tables in docs/performance.md")
     options = parser.parse_args()
+    if options.busy:
+        busy()
     tables = []
     print(machine(), flush=True)
     for name in options.names or NAMES:
@@ -48,7 +55,8 @@ def main() -> int:
         PAGE.parent.mkdir(exist_ok=True)
         intro = (
             "# Performance\n\nMeasured by `make bench` (`python -m bench --write`), which times the calls in turn and "
-            f"takes medians; the peers run at their best settings in the same process.\n\n{machine()}\n\n"
+            f"takes medians; the peers run at their best settings in the same process.\n\n{machine()}"
+            f"{' Other work ran beside: the figures are processor time of one thread.' * options.busy}\n\n"
         )
         PAGE.write_text(intro + "\n".join(table.markdown() for table in tables), encoding="utf-8")
     return 0 if all(claim.holds for table in tables for claim in table.claims) else 1

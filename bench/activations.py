@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor, nn
 
 from bench.measure import Claim, Table, best, interleaved
-from bench.subjects import NETWORKS, bare_forward, channels_last, frozen, network, pictures
+from bench.subjects import NETWORKS, bare_forward, frozen, network, ordered, pictures
 from striate import Network, lenses
 
 __all__ = ["run"]
@@ -17,7 +18,7 @@ def run(*, quick: bool = False) -> Table:
     """Measure the layer that stands at a quarter of the convolutions."""
     table = Table(
         "Activations at a quarter of the depth",
-        f"{COUNT} pictures, the convolution before which a quarter of all convolutions stand.",
+        f"{COUNT} pictures, the convolution with which a quarter of all convolutions are done.",
         ("network", "what", "order of memory", "seconds", "forward passes"),
     )
     for name in NETWORKS[: 1 if quick else None]:
@@ -29,12 +30,14 @@ def _one(name: str, table: Table, *, repeats: int) -> None:
     net = network(name)
     images, layer = pictures(net, COUNT), _quarter(net)
     calls = {}
-    for order, ours, shape in (
-        ("plain", net, torch.contiguous_format),
-        ("channels last", channels_last(net), torch.channels_last),
+    for order, shape in (
+        ("plain", torch.contiguous_format),
+        ("channels last", torch.channels_last),
     ):
+        ours = ordered(net, shape)
         x, lean = images.to(memory_format=shape), frozen(ours.module)
         calls[f"bare forward|{order}"] = lambda m=lean, x=x: bare_forward(m, x)
+        calls[f"bare forward as far as {layer}|{order}"] = lambda m=lean, x=x: _as_far_as(m, layer, x)
         calls[f"activations of {layer}|{order}"] = lambda n=ours, x=x: lenses.activations(n, x, layers=layer)
     seconds = interleaved(calls, repeats=repeats)
     bare, took = best(seconds, "bare forward|")[1], best(seconds, "activations")[1]
@@ -46,6 +49,23 @@ def _one(name: str, table: Table, *, repeats: int) -> None:
     )
 
 
+class _Far(Exception):  # a signal, not an error
+    """The layer was reached."""
+
+
+def _as_far_as(module: nn.Module, layer: str, images: Tensor) -> None:
+    def stop(*_call: object) -> None:
+        raise _Far
+
+    handle = module.get_submodule(layer).register_forward_hook(stop)
+    try:
+        bare_forward(module, images)
+    except _Far:
+        pass
+    finally:
+        handle.remove()
+
+
 def _quarter(net: Network) -> str:
     convolutions = [row.address for row in net.graph().rows if row.kind == "Conv2d"]
-    return convolutions[len(convolutions) // 4]
+    return convolutions[len(convolutions) // 4 - 1]

@@ -10,13 +10,13 @@ from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
 from bench.measure import Claim, Table, best, interleaved
-from bench.subjects import NETWORKS, bare_forward, channels_last, frozen, network, pictures
+from bench.subjects import NETWORKS, bare_forward, frozen, network, ordered, pictures
 from striate import lenses
 
 __all__ = ["run"]
 
 COUNT = 8
-LAYERS = {"efficientnet_lite0": "conv_head", "resnet18": "layer4"}
+LAYERS = {"efficientnet_lite0": "conv_head", "resnet18": "layer4", "resnet50": "layer4"}
 
 
 def run(*, quick: bool = False) -> Table:
@@ -25,7 +25,7 @@ def run(*, quick: bool = False) -> Table:
         "Grad-CAM",
         f"{COUNT} pictures, one class each. The peers run with all weights as they come, and with the weights frozen "
         "as far as each can bear; each in both orders of memory. The fastest of these counts.",
-        ("network", "what", "at its best", "seconds", "forward passes"),
+        ("network", "what", "settings", "seconds", "forward passes"),
     )
     for name in NETWORKS[: 1 if quick else None]:
         _one(name, table, repeats=5 if quick else 11)
@@ -39,10 +39,11 @@ def _one(name: str, table: Table, *, repeats: int) -> None:
     targets = [f"class:{k}" for k in classes.tolist()]
     outputs = [ClassifierOutputTarget(k) for k in classes.tolist()]
     calls = {}
-    for order, ours, shape in (
-        ("plain", net, torch.contiguous_format),
-        ("channels last", channels_last(net), torch.channels_last),
+    for order, shape in (
+        ("plain", torch.contiguous_format),
+        ("channels last", torch.channels_last),
     ):
+        ours = ordered(net, shape)
         x = images.to(memory_format=shape)
         lean = frozen(ours.module)
         calls[f"bare forward|{order}"] = lambda m=lean, x=x: bare_forward(m, x)
@@ -60,9 +61,8 @@ def _one(name: str, table: Table, *, repeats: int) -> None:
         warnings.simplefilter("ignore")
         seconds = interleaved(calls, repeats=repeats)
     bare, took = best(seconds, "bare forward|")[1], best(seconds, "grad_cam|")[1]
-    for what in dict.fromkeys(call.partition("|")[0] for call in calls):
-        fastest, spent = best(seconds, f"{what}|")
-        table.rows.append((name, what, fastest.partition("|")[2], f"{spent:.4f}", f"{spent / bare:.2f}"))
+    for call, spent in sorted(seconds.items(), key=lambda item: item[1]):
+        table.rows.append((name, *call.split("|"), f"{spent:.4f}", f"{spent / bare:.2f}"))
     table.claims.append(Claim(f"{name}, forward passes that grad_cam costs", took / bare, 1.15, at_most=True))
     for peer in ("Captum", "pytorch-grad-cam"):
         ratio = best(seconds, f"{peer}|")[1] / took

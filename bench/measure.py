@@ -12,7 +12,10 @@ from statistics import median
 
 import torch
 
-__all__ = ["Claim", "Table", "best", "interleaved", "memory_of", "peak_bytes"]
+__all__ = ["Claim", "Table", "best", "busy", "interleaved", "memory_of", "peak_bytes"]
+
+
+_BUSY: list[bool] = []  # holds something once `busy` was called
 
 
 @dataclass(frozen=True)
@@ -65,20 +68,31 @@ def interleaved(calls: Mapping[str, Callable[[], object]], *, repeats: int = 7) 
 
     Each is called once before the clock runs. The order turns round every time.
 
+    Args:
+        calls: by name.
+        repeats: times that each is measured.
+
     Returns:
-        Median seconds of a call, by name.
+        Median seconds of a call, by name: of the clock, or of the processor (see `busy`).
     """
+    clock = time.process_time if torch.get_num_threads() == 1 and _BUSY else time.perf_counter
     for call in calls.values():
         call()
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for repeat in range(repeats):
         for name in list(calls)[:: 1 if repeat % 2 == 0 else -1]:
             _wait()
-            start = time.perf_counter()
+            start = clock()
             calls[name]()
             _wait()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(clock() - start)
     return {name: median(values) for name, values in seconds.items()}
+
+
+def busy() -> None:
+    """Count the processor's time of one thread instead of the clock's, for machines that others use as well."""
+    torch.set_num_threads(1)
+    _BUSY.append(True)
 
 
 def best(seconds: Mapping[str, float], prefix: str) -> tuple[str, float]:

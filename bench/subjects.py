@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 import striate
 
-__all__ = ["NETWORKS", "bare_backward", "bare_forward", "channels_last", "frozen", "network", "pictures"]
+__all__ = ["NETWORKS", "bare_backward", "bare_forward", "frozen", "network", "ordered", "pictures"]
 
-NETWORKS = ("efficientnet_lite0", "resnet18")
+NETWORKS = ("resnet18", "efficientnet_lite0", "resnet50")
 
 
 def network(name: str) -> striate.Network:
@@ -24,9 +24,9 @@ def network(name: str) -> striate.Network:
     return striate.load(f"torchvision:{name}", pretrained=False)
 
 
-def channels_last(network: striate.Network) -> striate.Network:
-    """Copy a network with its weights in the order of memory that some convolutions prefer."""
-    module = deepcopy(network.module).to(memory_format=torch.channels_last)
+def ordered(network: striate.Network, order: torch.memory_format) -> striate.Network:
+    """Copy a network with its weights in an order of memory; which is faster depends on the machine."""
+    module = deepcopy(network.module).to(memory_format=order)
     return striate.Network(module, spec=network.spec, class_names=network.class_names)
 
 

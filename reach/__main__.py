@@ -34,7 +34,7 @@ def sources() -> list[str]:
 def failed(result: dict[str, Any]) -> bool:
     """Tell whether anything went wrong, refusals aside."""
     return "broken" in result or any(
-        "failed" in variant or any(said.startswith("FAILED") for said in variant["looks"].values())
+        "failed" in variant or any(said.startswith("FAILED") for said in variant.get("looks", {}).values())
         for variant in result["variants"].values()
     )
 
@@ -80,8 +80,7 @@ def _short(result: dict[str, Any]) -> str:
         return f"BROKEN: {result['broken']}"
     problems = []
     for variant, entry in result["variants"].items():
-        if "failed" in entry:
-            problems.append(f"{variant}: {entry['failed']}")
+        problems += [f"{variant}: {entry[key]}" for key in ("failed", "unable") if key in entry]
         problems += [f"{look}: {said}" for look, said in entry.get("looks", {}).items() if said != "ok"]
     return "; ".join(dict.fromkeys(problems)) or "ok"
 

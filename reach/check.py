@@ -54,6 +54,9 @@ def check(source: str) -> dict[str, Any]:
         started = time.perf_counter()
         try:
             network, images = _ready(library, name, channels)
+        except _UnableError as error:
+            found["variants"][variant] = {"unable": str(error)}
+            continue
         except Exception as error:
             found["variants"][variant] = {"failed": _failure(error)}
             continue
@@ -61,6 +64,10 @@ def check(source: str) -> dict[str, Any]:
         found["variants"][variant]["seconds"] = round(time.perf_counter() - started, 1)
         del network
     return found
+
+
+class _UnableError(Exception):
+    """The network itself cannot be run, without any lens."""
 
 
 def _look(network: striate.Network, images: Tensor) -> dict[str, Any]:
@@ -113,9 +120,11 @@ def _ready(library: str, name: str, channels: int) -> tuple[striate.Network, Ten
         try:
             with torch.no_grad():
                 network.module(images)
-        except Exception:
-            if size == (height, width):
-                raise  # not even its own size
+        except Exception as error:
+            if size == (height, width):  # not even its own size
+                first = str(error).splitlines()[0] if str(error) else ""
+                reason = f"{type(error).__name__}: {first[:120]}"
+                raise _UnableError(f"{library} itself cannot run {name} with {channels} channels ({reason})") from error
         else:
             return network, images
     raise AssertionError("unreachable")

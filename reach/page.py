@@ -40,9 +40,9 @@ def write_page(path: Path, results: Sequence[dict[str, Any]]) -> int:
         f"timm {version('timm')}: {len(results)} networks; {counts['ok']} pass everything, {counts['refused']} "
         f"pass with a clear refusal, {counts['failed']} fail.",
         "",
-        "✓ passed; – refused with a reason, the number says which; ✗ failed. Two signs: with 3 channels, and with 1 "
-        "channel not square; one sign where both are alike. `field` is the receptive field of the last map's strongest "
-        "unit, `channel` the gradient of a channel of the last map. Rows of the graph whose receptive field is unknown "
+        "✓ passed; – refused with a reason, or beyond the network itself, the number says which; ✗ failed. "
+        "Two signs: with 3 channels, and with 1 channel not square; one sign where both are "
+        "alike. `field` is the receptive field of the last map's strongest unit, `channel` the gradient of a channel of the last map. Rows of the graph whose receptive field is unknown "
         "are counted after the slash.",
         "",
         "| network | rows | rectifiers | " + " | ".join(COLUMNS) + " | pictures |",
@@ -82,7 +82,15 @@ def _row(result: dict[str, Any], notes: dict[str, int]) -> tuple[str, str]:
     variants = list(result["variants"].values())
     cells = []
     for look in COLUMNS:
-        said = [variant.get("failed") or variant["looks"].get(look, "FAILED: not run") for variant in variants]
+        said = [
+            variant.get("failed")
+            or (
+                "refused: " + variant["unable"]
+                if "unable" in variant
+                else variant["looks"].get(look, "FAILED: not run")
+            )
+            for variant in variants
+        ]
         cells.append(" ".join(dict.fromkeys(_sign(one, notes) for one in said)))
     state = (
         "failed" if any("✗" in cell for cell in cells) else "refused" if any("–" in cell for cell in cells) else "ok"

@@ -23,8 +23,9 @@ __all__ = ["GRAMMAR", "Address", "find_class", "find_layer", "parse"]
 
 GRAMMAR = "LAYER, LAYER:CHANNEL, LAYER:CHANNEL@ROW,COLUMN, LAYER:CHANNEL@max, class:NAME or class:INDEX"
 
+_INDEX = re.compile(r"-?\d{1,9}")
 _LAYER = re.compile(
-    r"(?P<layer>[^:~]+)(~(?P<call>[1-9]\d*))?(:(?P<channel>\d+)(@((?P<row>\d+),(?P<column>\d+)|(?P<max>max)))?)?"
+    r"(?P<layer>[^:~]+)(~(?P<call>[1-9]\d{0,8}))?(:(?P<channel>\d{1,9})(@((?P<row>\d{1,9}),(?P<column>\d{1,9})|(?P<max>max)))?)?"
 )
 
 
@@ -121,10 +122,10 @@ def find_class(label: str, class_names: Sequence[str] | None, count: int) -> int
     Raises:
         AddressError: no such class, or the name stands for several.
     """
-    if re.fullmatch(r"-?\d+", label) and (0 <= int(label) < count):
+    if _INDEX.fullmatch(label) and (0 <= int(label) < count):
         return int(label)
     if class_names is None:
-        if re.fullmatch(r"-?\d+", label):
+        if _INDEX.fullmatch(label):
             raise AddressError(f"no class {label}: this network has {count} classes, 0 to {count - 1}.")
         raise AddressError(f"no class {label!r}: this network has no class names. Give an index, 0 to {count - 1}.")
     wanted = _plain(label)
@@ -138,7 +139,7 @@ def find_class(label: str, class_names: Sequence[str] | None, count: int) -> int
             f"{label!r} stands for {len(found)} classes ({', '.join(map(str, found))}). "
             f"Give the index, such as class:{found[0]}."
         )
-    if re.fullmatch(r"-?\d+", label):
+    if _INDEX.fullmatch(label):
         raise AddressError(f"no class {label}: this network has {count} classes, 0 to {count - 1}.")
     words = {_plain(word): word.strip() for name in class_names for word in name.split(",")}
     nearest = _nearest(wanted, list(words), words)

@@ -1,8 +1,9 @@
 """Exported programs (.pt2): opened with their layers' names, after a check that nothing in them is run as code.
 
-`torch.export.load` trusts its file: it unpickles some entries, evaluates shape expressions and calls
-functions by name. So the archive is read through first, and refused where it holds more than tensors,
-arithmetic of sizes, and calls of PyTorch's own operations.
+`torch.export.load` trusts its file: it unpickles some entries, evaluates shape expressions, calls
+functions and imports classes by name. So the archive is read through first and refused where it holds
+more than tensors, arithmetic of sizes, and calls of PyTorch's own operations; and what is then loaded is
+a new archive of just the entries that were checked.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 import io
 import json
 import re
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from striate.errors import NetworkError
 from striate.network import Network
@@ -37,6 +40,12 @@ _NAMES = re.compile(
     r"|Eq|Ne|Lt|Le|Gt|Ge|And|Or|Not|True|False|oo|int_oo"
 )
 _SYMBOL = re.compile(r"Symbol\('([su]\d+)'(?:, \w+=(?:True|False))*\)")  # a size, written out
+_ENTRIES = re.compile(  # as written by torch 2.6 to 2.15, below a folder of any name
+    r"([^/]+/)?(archive_format|archive_version|version|byteorder|\.data/\w+"
+    r"|models/model\.json|data/weights/(weight_\d+|model_weights_config\.json|model\.pt)"
+    r"|data/constants/(tensor_\d+|model_constants_config\.json|model\.pt)|data/sample_inputs/model\.pt"
+    r"|serialized_exported_program\.json|serialized_(state_dict|constants|example_inputs)\.(pt|json))"
+)
 _LARGEST_JSON = 512 * 2**20  # bytes; the graph of the largest networks takes a few MB
 
 
@@ -49,10 +58,12 @@ def load_exported(path: Path) -> Network:
     Raises:
         NetworkError: broken, of another kind, or holding what would be run as code.
     """
-    _check(path)
+    notes = [NOT_STORED]
     try:
-        program = torch.export.load(path)
-        module = torch.export.unflatten(program)
+        program = _opened(path)
+        module = _with_layers(program, notes)
+    except NetworkError:
+        raise
     except Exception as error:  # a broken archive fails anywhere
         first = str(error).splitlines()[0] if str(error) else ""
         raise NetworkError(
@@ -65,7 +76,6 @@ def load_exported(path: Path) -> Network:
     if len(shapes) != 1 or len(shapes[0]) != 4:
         raise NetworkError(f"{path}: takes {len(shapes)} inputs, where one batch of pictures N x C x H x W is needed.")
     batch, channels, height, width = shapes[0]
-    notes = [NOT_STORED]
     if isinstance(batch, int):
         notes.append(
             f"It was exported for batches of exactly {batch}. To look at several pictures at once, export it with a "
@@ -75,23 +85,50 @@ def load_exported(path: Path) -> Network:
     return Network(module, spec, name=path.stem, notes=notes)
 
 
-def _check(path: Path) -> None:
-    """Refuse an archive in which anything would be unpickled, evaluated or called that is not PyTorch's."""
+def _with_layers(program: torch.export.ExportedProgram, notes: list[str]) -> nn.Module:
+    """Give a program its tree of modules back; where torch cannot, only pictures and classes can be looked at."""
+    try:
+        return torch.export.unflatten(program)
+    except Exception as error:  # torch gives up in many ways
+        first = str(error).splitlines()[0] if str(error) else ""
+        why = f"{type(error).__name__}: {first}"
+        notes.append(f"Its layers could not be restored ({why}), so only classes have addresses.")
+        return program.module()
+
+
+def _checked(path: Path) -> dict[str, bytes]:
+    """Return the entries of an archive, or refuse it where anything in it would be run that is not PyTorch's own."""
+    entries: dict[str, bytes] = {}
     try:
         with zipfile.ZipFile(path) as archive:
             for entry in archive.infolist():
-                if entry.filename.endswith(".json"):
-                    if entry.file_size > _LARGEST_JSON:
-                        raise NetworkError(
-                            f"{path}: {entry.filename} is {entry.file_size:,} bytes, too large for a graph."
-                        )
-                    _check_json(path, entry.filename, json.loads(archive.read(entry)))
-                elif entry.filename.endswith((".pt", ".pth", ".pkl")):
-                    _check_tensors(path, entry.filename, archive.read(entry))
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+                name = entry.filename
+                if name.endswith(".json") and entry.file_size > _LARGEST_JSON:
+                    raise NetworkError(f"{path}: {name} is {entry.file_size:,} bytes, too large for a graph.")
+                content = archive.read(entry)
+                if not _ENTRIES.fullmatch(name):
+                    raise _refused(path, f"{name} is no entry of an exported program")
+                if name.endswith(".json"):
+                    _check_json(path, name, json.loads(content))
+                elif name.endswith(".pt"):
+                    _check_tensors(path, name, content)
+                entries[name] = content
+    except (zipfile.BadZipFile, OSError, ValueError, RecursionError, NotImplementedError) as error:
         if isinstance(error, NetworkError):
             raise
         raise NetworkError(f"{path}: is no exported program ({error}).") from error
+    return entries
+
+
+def _opened(path: Path) -> torch.export.ExportedProgram:
+    """Load a new archive of the checked entries: the old one might read otherwise to another reader."""
+    entries = _checked(path)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "checked.pt2"
+        with zipfile.ZipFile(copy, "w", zipfile.ZIP_STORED) as archive:
+            for name, content in entries.items():
+                archive.writestr(name, content)
+        return torch.export.load(copy)
 
 
 def _check_tensors(path: Path, name: str, content: bytes) -> None:
@@ -109,6 +146,12 @@ def _check_json(path: Path, name: str, content: Any) -> None:
             raise _refused(path, f"{name} asks for pickled values")
         if key == "tensor_meta" and value is None:
             raise _refused(path, f"{name} names a constant that is no tensor")
+        if key == "path_name" and not re.fullmatch(r"(weight|tensor)_\d+", str(value)):
+            raise _refused(path, f"{name} names the entry {value!r}")
+        if key == "guards_code" and value:
+            raise _refused(path, f"{name} holds guards in code")
+        if key in ("in_spec", "out_spec") and isinstance(value, str) and value:
+            _check_tree(path, name, json.loads(value))
         if key == "target" and isinstance(value, str) and "." in value and not _CALLS.fullmatch(value.lstrip("#")):
             raise _refused(path, f"{name} calls {value!r}")
         if key == "expr_str" and isinstance(value, str):
@@ -117,6 +160,14 @@ def _check_json(path: Path, name: str, content: Any) -> None:
             words = [word for word in re.findall(r"[A-Za-z_]\w*", plain) if not _NAMES.fullmatch(word)]
             if strange or words:
                 raise _refused(path, f"{name} holds the expression {value!r}")
+
+
+def _check_tree(path: Path, name: str, content: Any) -> None:
+    """Check how arguments are nested: torch imports the classes that are named there."""
+    for key, value in _pairs(content):
+        known = value is None or value in ("builtins.tuple", "builtins.list", "builtins.dict")
+        if (key == "type" and not known) or key.startswith("__"):
+            raise _refused(path, f"{name} nests its arguments in {value!r}")
 
 
 def _pairs(content: Any) -> Iterator[tuple[str, Any]]:

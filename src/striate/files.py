@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -159,7 +160,7 @@ def kind_of(start: bytes) -> str | None:
 def why_undecodable(name: str, start: bytes, stream: IO[bytes], error: Exception) -> str:
     """Say in one line why a file could not be decoded."""
     if isinstance(error, Image.DecompressionBombError):
-        return f"{name} is too large a picture: {one_line(error)} Make it smaller first."
+        return f"{name} is too large a picture: {_pixels_and_limit(error)}. Make it smaller first."
     kind = kind_of(start)
     if kind is None:
         looks = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -167,6 +168,8 @@ def why_undecodable(name: str, start: bytes, stream: IO[bytes], error: Exception
         if start[4:8] == b"ftyp":  # the family of MPEG-4 files
             still = start[8:12] in (b"avif", b"heic", b"heix", b"mif1", b"msf1")
             other = "an HEIC or AVIF picture: export it as JPEG" if still else "a film"
+        if other is None and start.isascii() and start.decode("ascii").replace("\n", " ").strip().isprintable():
+            other = f'text ("{" ".join(start[:24].decode("ascii").split())}...")'
         seems = f"it seems to be {other}" if other else f"it begins with {start[:8]!r}"
         return f"{name} is not a picture that can be read: {seems}. {_READABLE}."
     size = stream.seek(0, os.SEEK_END)
@@ -180,6 +183,14 @@ def why_undecodable(name: str, start: bytes, stream: IO[bytes], error: Exception
         f"{name} {what}: a {kind} of {byte_count(size)} that cannot be decoded to its end ({one_line(error)}). "
         "Copy or download it again."
     )
+
+
+def _pixels_and_limit(error: Exception) -> str:
+    """Say in words what Pillow says in numbers: how many pixels a picture claims, and how many are allowed."""
+    found = re.findall(r"\d+", str(error))
+    if len(found) != 2:
+        return one_line(error)
+    return f"{int(found[0]):,} pixels, where {int(found[1]):,} are the most"
 
 
 def one_line(error: Exception) -> str:

@@ -26,6 +26,7 @@ __all__ = [
     "dilated_to",
     "input_span",
     "merged",
+    "mirrored",
     "output_size",
     "shifted",
     "spread",
@@ -51,6 +52,8 @@ class Span:
         always: first and last pixel that every unit sees besides its own window (through a gate such
             as squeeze-and-excitation, or through a normalisation over the map), or None.
         known: False when some operation on the way could not be followed: anything may be seen.
+        mirrored: elements by which the map was padded with its own, mirrored or repeated, as long as no window
+            wide enough has taken them in.
         limits: first and last pixel that any unit of the map sees; what a window holds beyond them is
             padding somewhere on the way. None where lengths were not given.
     """
@@ -62,6 +65,7 @@ class Span:
     always: tuple[Fraction, Fraction] | None = None
     known: bool = True
     limits: tuple[Fraction, Fraction] | None = None
+    mirrored: int = 0
 
     def window(self, unit: int) -> tuple[int, int]:
         """Return the first and last pixel of the unit's own window, without what it always sees."""
@@ -85,7 +89,7 @@ class Span:
 
     def covers(self, length: int) -> bool:
         """Tell whether every unit sees all of a picture that is `length` pixels long."""
-        if self.jump == 0 and self.low <= 0 and self.high >= length - 1:
+        if self.jump == 0 and self.exact and self.low <= 0 and self.high >= length - 1:
             return True
         return self.always is not None and self.always[0] <= 0 and self.always[1] >= length - 1
 
@@ -97,7 +101,11 @@ def input_span(length: int | None = None) -> Span:
 
 def bounded(span: Span, length: int) -> Span:
     """Note that the map has `length` units: beyond what they see there is only padding."""
-    low, high = span.low, span.high + span.jump * (length - 1)
+    first, last = 0, length - 1
+    if span.limits is not None and span.jump > 0:  # units that see nothing but padding set no limit
+        first = max(first, ceil((span.limits[0] - span.high) / span.jump))
+        last = min(last, floor((span.limits[1] - span.low) / span.jump))
+    low, high = span.low + span.jump * first, span.high + span.jump * last
     if span.limits is not None:
         low, high = max(low, span.limits[0]), min(high, span.limits[1])
     return replace(span, limits=(low, high))
@@ -106,6 +114,19 @@ def bounded(span: Span, length: int) -> Span:
 def unknown_span() -> Span:
     """Return the span of a map about which nothing can be said."""
     return Span(Fraction(0), Fraction(0), Fraction(0), exact=False, known=False)
+
+
+def _unmirrored(span: Span) -> Span:
+    """Widen the windows so that they hold what mirrored padding repeats: a bound."""
+    if not span.mirrored:
+        return span
+    reach = span.jump * 2 * span.mirrored  # from as far outside to as far inside
+    return replace(span, low=span.low - reach, high=span.high + reach, exact=False, mirrored=0)
+
+
+def mirrored(span: Span, elements: int) -> Span:
+    """Note that the map is padded with its own elements, up to `elements` from where they are repeated."""
+    return replace(_unmirrored(span), mirrored=elements)
 
 
 def output_size(length: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> int:
@@ -118,6 +139,8 @@ def convolved(span: Span, kernel: int, stride: int = 1, padding: int = 0, dilati
 
     `padding` is what stands before the first element; it may be negative (a crop).
     """
+    # a window that reaches as far inside as the padding reaches outside holds what the padding repeats
+    span = replace(span, mirrored=0) if dilation * (kernel - 1) >= 2 * span.mirrored else _unmirrored(span)
     first = span.low - span.jump * padding
     last = span.high + span.jump * (dilation * (kernel - 1) - padding)
     return replace(span, jump=span.jump * stride, low=first, high=last)
@@ -129,6 +152,7 @@ def transposed(span: Span, kernel: int, stride: int = 1, padding: int = 0, dilat
     Output o hears input i where o = i*stride - padding + dilation*tap, so the ends fall between
     pixels for stride above 1: a bound, less than one jump too wide.
     """
+    span = _unmirrored(span)
     step = span.jump / stride
     return replace(
         span,
@@ -143,6 +167,7 @@ def adaptive_pooled(span: Span, length: int, outputs: int) -> Span:
     """Pass a span through pooling from `length` elements to `outputs` nearly equal windows."""
     if length % outputs == 0:
         return convolved(span, length // outputs, length // outputs)
+    span = _unmirrored(span)
     # window u runs from floor(u*length/outputs) to ceil((u+1)*length/outputs) - 1
     jump, slack = Fraction(length, outputs), Fraction(outputs - 1, outputs)
     return replace(
@@ -154,7 +179,9 @@ def adaptive_pooled(span: Span, length: int, outputs: int) -> Span:
     )
 
 
-def upsampled(span: Span, length: int, outputs: int, *, taps: int = 1, corners: bool = False) -> Span:
+def upsampled(
+    span: Span, length: int, outputs: int, *, taps: int = 1, corners: bool = False, step: Fraction | None = None
+) -> Span:
     """Pass a span through interpolation from `length` to `outputs` elements: a bound.
 
     Args:
@@ -163,13 +190,15 @@ def upsampled(span: Span, length: int, outputs: int, *, taps: int = 1, corners: 
         outputs: elements after.
         taps: neighbours that one output mixes: 1 nearest, 2 linear, 4 cubic.
         corners: the outermost elements keep their places (``align_corners=True``).
+        step: inputs between neighbouring outputs, where it is not length/outputs (``scale_factor``).
     """
-    if length == outputs:
+    if length == outputs and step is None:
         return span
-    if corners and outputs > 1:
-        step, shift = Fraction(length - 1, outputs - 1), Fraction(0)
+    span = _unmirrored(span)
+    if corners:
+        step, shift = Fraction(length - 1, outputs - 1) if outputs > 1 else Fraction(0), Fraction(0)
     else:
-        step = Fraction(length, outputs)
+        step = Fraction(length, outputs) if step is None else step
         shift = step / 2 - Fraction(1, 2)
     if taps == 1:  # output o takes input floor(o*step)
         before, after = Fraction(step.denominator - 1, step.denominator), Fraction(0)
@@ -203,11 +232,12 @@ def dilated_to(span: Span, factor: int) -> Span:
 
 def collapsed(span: Span, length: int) -> Span:
     """Average or sum away an axis of `length` units: all that any of them sees is seen."""
+    span = _unmirrored(span)
     low, high = span.low, span.high + span.jump * (length - 1)
+    if span.limits is not None:
+        low, high = max(low, span.limits[0]), min(high, span.limits[1])
     if span.always is not None:
         low, high = min(low, span.always[0]), max(high, span.always[1])
-    if span.limits is not None and span.always is None:
-        low, high = max(low, span.limits[0]), min(high, span.limits[1])
     return replace(span, jump=Fraction(0), low=low, high=high, always=None, limits=None)
 
 
@@ -224,6 +254,8 @@ def merged(first: Span, second: Span, length: int) -> Span:
     """
     if not (first.known and second.known):
         return unknown_span()
+    if first.mirrored != second.mirrored:
+        first, second = _unmirrored(first), _unmirrored(second)
     if first.jump == 0 and second.jump != 0:
         first, second = second, first
     always = _hull(first.always, second.always)
@@ -238,6 +270,7 @@ def merged(first: Span, second: Span, length: int) -> Span:
         exact=first.exact and second.exact and drift == 0 and (_nested(first, second) or _nested(second, first)),
         always=always,
         limits=None if first.limits is None or second.limits is None else _hull(first.limits, second.limits),
+        mirrored=first.mirrored,
     )
 
 
@@ -280,8 +313,10 @@ class Field:
     def status(self) -> str:
         """How far to trust the box.
 
-        "exact": its borders are reached. "bound": the true field lies within. "whole input": every unit
-        sees all of the picture (its own window may still be smaller, see `size`). "unknown": not followed.
+        "exact": its borders are reached (where padding cuts a window with gaps, from dilation or a stride
+        wider than the kernel, the tap before the gap may be the last). "bound": the true field lies within.
+        "whole input": every unit sees all of the picture (its own window may still be smaller, see `size`).
+        "unknown": some operation was not followed.
         """
         if not all(span.known for span in self.spans):
             return "unknown"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from torch import Tensor
 
@@ -11,7 +13,7 @@ from striate.address import find_layer
 from striate.errors import NetworkError
 from striate.geometry import Field
 
-__all__ = ["Graph", "Layer", "Row"]
+__all__ = ["Graph", "Layer", "Row", "keeps"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class Layer:
         channel_axis: dimension of the channels in that output.
         spatial: dimensions of rows and columns, or None when it is no map.
         field: receptive field of its units.
+        keeps: it ends with a step that adds nothing of its own (pooling, dropout).
+        row: the step that gives its output, as an index; None when it is not known.
     """
 
     name: str
@@ -69,6 +73,8 @@ class Layer:
     channel_axis: int
     spatial: tuple[int, int] | None
     field: Field
+    keeps: bool = False
+    row: int | None = None
 
     @property
     def address(self) -> str:
@@ -85,16 +91,17 @@ class Layer:
         """Height and width of the map, or None."""
         return None if self.spatial is None else (self.shape[self.spatial[0]], self.shape[self.spatial[1]])
 
-    def arranged(self, output: Tensor) -> Tensor:
-        """Return an output of this layer as (N, C, H, W), or (N, C) when it is no map.
+    def arranged(self, output: Tensor, count: int) -> Tensor:
+        """Return an output of this layer for `count` pictures as (N, C, H, W), or (N, C) when it is no map.
 
         Raises:
-            NetworkError: it is neither (tokens of a transformer, say).
+            NetworkError: it is neither (tokens of a transformer, say), or holds windows of pictures.
         """
-        if self.spatial is not None and output.dim() == 4:
-            return output.permute(0, self.channel_axis, *self.spatial)
-        if output.dim() == 2 or (output.dim() == 4 and self.channel_axis == 1):
-            return output
+        if len(output) == count:
+            if self.spatial is not None and output.dim() == 4:
+                return output.permute(0, self.channel_axis, *self.spatial)
+            if output.dim() == 2 or (output.dim() == 4 and self.channel_axis == 1):
+                return output
         shape = " x ".join(map(str, output.shape))
         raise NetworkError(
             f"layer {self.address!r} gives {shape}, neither a feature map (N x C x H x W) nor a vector (N x C). "
@@ -112,6 +119,7 @@ class Graph:
         picture: (C, H, W) of the picture it was run on.
         parameters: numbers learned in the whole network.
         classes: number of logits.
+        ends: rows that the logits come from.
         unfollowed: operations that no receptive field could be carried through, with counts.
         note: why structure or fields are missing, or empty.
     """
@@ -121,6 +129,7 @@ class Graph:
     picture: tuple[int, int, int]
     parameters: int
     classes: int = 0
+    ends: tuple[int, ...] = ()
     unfollowed: Mapping[str, int] = field(default_factory=dict)
     note: str = ""
 
@@ -153,25 +162,75 @@ class Graph:
         return [layer for layer in self.layers if (size := layer.map_size) is not None and size[0] * size[1] > 1]
 
     def stages(self) -> list[Layer]:
-        """Return the last layer at each resolution, from fine to coarse: a few depths that stand for all."""
-        last = {layer.map_size: layer for layer in self.maps() if layer.name and not _keeps(layer.kind)}
-        return list(last.values())
+        """Return the last layer at each resolution, from fine to coarse: a few depths that stand for all.
+
+        The first convolution of a block that will go on to a coarser map is passed over for the block before.
+        """
+        found: dict[tuple[int, int] | None, Layer] = {}
+        for layer in self.maps():
+            size = layer.map_size
+            passing = any(_differs(block, size) for block in self._blocks(layer.name))
+            if not layer.keeps and not (passing and size in found):
+                found[size] = layer
+        return sorted(found.values(), key=lambda layer: layer.map_size or (0, 0), reverse=True)
+
+    def _blocks(self, name: str) -> Iterator[set[tuple[int, int] | None]]:
+        """Yield, for each module around a layer that works at two resolutions, the one that it ends with."""
+        parts = name.split(".")
+        for depth in range(1, len(parts)):
+            around = ".".join(parts[:depth])
+            if len(self._sizes.get(around, ())) <= 2:
+                yield {layer.map_size for layer in self.layers if layer.name == around}
+
+    @cached_property
+    def _sizes(self) -> dict[str, set[tuple[int, int] | None]]:
+        """Resolutions of all layers inside each module."""
+        sizes: dict[str, set[tuple[int, int] | None]] = {}
+        for layer in self.maps():
+            parts = layer.name.split(".")
+            for depth in range(1, len(parts) + 1):
+                sizes.setdefault(".".join(parts[:depth]), set()).add(layer.map_size)
+        return sizes
 
     def last_map(self) -> Layer:
         """Return the deepest map before the classifier: where Grad-CAM looks unless told otherwise.
 
-        Pooling, dropout and the like are passed over. Of a container and its last part, whose outputs
-        are the same, the container is named.
+        All ways from the picture to the classes lead through it, where there is such a map. Pooling,
+        dropout and the like are passed over, also at the end of a container. Of a container and its last
+        part, whose outputs are the same, the container is named.
 
         Raises:
             NetworkError: no layer has a map.
         """
-        found = [layer for layer in self.maps() if layer.name and not _keeps(layer.kind)]
-        if not found:
+        candidates = [layer for layer in self.maps() if not layer.keeps][::-1]
+        used = [layer for layer in candidates if layer.row is None or self._leads_to_classes(layer.row, None)]
+        if not (used or candidates):
             raise NetworkError("no layer of this network gives a feature map (N x C x H x W with more than one unit).")
-        return found[-1]
+        through = (layer for layer in used if layer.row is not None and not self._leads_to_classes(-1, layer.row))
+        return next(through, (used or candidates)[0])
+
+    def _leads_to_classes(self, start: int, without: int | None) -> bool:
+        """Tell whether the classes depend on row `start` by a way that avoids row `without`."""
+        seen, stack = {without}, list(self.ends)
+        while stack:
+            row = stack.pop()
+            if row == start and row != without:
+                return True
+            if row not in seen and row >= 0:
+                seen.add(row)
+                stack.extend(self.rows[row].inputs)
+        return False
 
 
-def _keeps(kind: str) -> bool:
-    """Tell whether a kind of module adds nothing of its own to what it is given."""
-    return any(word in kind for word in ("Pool", "Dropout", "Identity", "Flatten", "DropPath"))
+def _differs(ends: set[tuple[int, int] | None], size: tuple[int, int] | None) -> bool:
+    return bool(ends) and size not in ends
+
+
+_KEEPING = re.compile(
+    r"\w*Pool(ing)?([123]d)?|\w*Dropout([123]d)?|Drop(Path|Block2d)|Identity|Flatten|\w*_pool[123]d|mean"
+)
+
+
+def keeps(kind: str) -> bool:
+    """Tell whether a kind of step adds nothing of its own to what it is given: pooling, dropout."""
+    return _KEEPING.fullmatch(kind) is not None

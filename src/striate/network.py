@@ -22,7 +22,7 @@ from striate.errors import ImageError, NetworkError
 from striate.files import write_bytes
 from striate.graph import Graph
 from striate.images import read_array, read_image
-from striate.running import first_tensor, undisturbed
+from striate.running import first_tensor, run, undisturbed
 from striate.spec import InputSpec
 from striate.trace import trace
 
@@ -80,7 +80,7 @@ class Network:
         self.factory = factory
         self.notes = tuple(notes)
         self._graphs: dict[tuple[int, ...], Graph] = {}
-        self._hash: tuple[tuple[int, ...], str] | None = None
+        self._hash: tuple[tuple[float, ...], str] | None = None
 
     def __repr__(self) -> str:
         classes = "" if self.class_names is None else f", {len(self.class_names)} classes"
@@ -120,8 +120,8 @@ class Network:
             ImageError: they have not the channels that the network takes.
         """
         batch = self.batch(images)
-        with torch.no_grad(), undisturbed(self.module):
-            return self.logits(self.module(batch))
+        with undisturbed(self.module), torch.no_grad():
+            return self.logits(run(self.module, batch))
 
     def logits(self, output: Any) -> Tensor:
         """Find the logits (N, K) in what the module returned; maps of logits are averaged.
@@ -189,7 +189,11 @@ class Network:
                 f"{path}: {self.name} takes {self.spec.channels} channels, which picture files do not have. "
                 "Give .npy arrays (H, W, C)."
             )
-        return self.spec.preprocess(read_image(path, channels=self.spec.channels, short_side=self.spec.short_side))
+        picture = read_image(path, channels=self.spec.channels, short_side=self.spec.short_side)
+        try:
+            return self.spec.preprocess(picture)
+        except ImageError as error:
+            raise ImageError(f"{path}: {error}") from error
 
     # --- knowing
 
@@ -206,7 +210,7 @@ class Network:
         size = (self.spec.channels, height or self.spec.height, width or self.spec.width)
         if size not in self._graphs:
             generator = torch.Generator().manual_seed(0)  # values matter only to networks that branch on them
-            image = torch.rand((1, *size), generator=generator)
+            image = torch.rand((1, *size), generator=generator, device="cpu")
             self._graphs[size] = trace(self.module, self.batch(self.spec.normalise(image)))
         return self._graphs[size]
 
@@ -214,8 +218,10 @@ class Network:
     def weights_hash(self) -> str:
         """Sixteen hexadecimal digits that change when any weight or buffer does (BLAKE2b)."""
         state = self.module.state_dict()
-        tensors = [value for value in state.values() if isinstance(value, Tensor)]
-        version = tuple(value._version for value in tensors) + tuple(value.data_ptr() for value in tensors)
+        tensors = [value.detach() for value in state.values() if isinstance(value, Tensor)]
+        # sums are quick, and notice what is written past autograd's version counters (weight.data)
+        version = tuple(float(value.sum(dtype=torch.float64)) for value in tensors)
+        version += tuple(value.data_ptr() for value in tensors)
         if self._hash is None or self._hash[0] != version:
             digest = hashlib.blake2b(digest_size=8)
             for key, value in state.items():
@@ -230,7 +236,13 @@ class Network:
 
         Raises:
             AddressError: no such class; the text proposes the nearest.
+            NetworkError: there are not as many names as classes.
         """
+        if self.class_names is not None and len(self.class_names) != count:
+            raise NetworkError(
+                f"{len(self.class_names)} class names for the {count} classes of {self.name}. "
+                "Give one name for each, in order."
+            )
         return find_class(str(label), self.class_names, count)
 
     def class_name(self, index: int) -> str:
@@ -288,7 +300,7 @@ def _factory_of(module: nn.Module) -> str:
             f"{kind.__qualname__} is defined where no other program can import it ({kind.__module__}). "
             "Move it to a file, or say how it is made: Network(..., factory='file.py:function')."
         )
-    if kind.__module__.startswith(("torch.nn.", "torchvision.", "timm.")):
+    if kind.__module__.startswith(("torch.", "torchvision.", "timm.")):
         raise NetworkError(
             f"a {kind.__qualname__} cannot be made again from its class alone. Say how: "
             "Network(..., factory='file.py:function') with a function without arguments that returns it, "

@@ -58,7 +58,7 @@ def backward(scores: Tensor, leaf: Tensor, rule: Rule = "gradient") -> tuple[Ten
 # names of autograd's nodes: the same whether a rectifier is a module, a function, in place or shared
 _OTHERS = frozenset(
     "Gelu Silu Hardswish Hardsigmoid Elu LeakyRelu PreluKernel Mish Softplus Tanh Sigmoid Celu Hardtanh Clamp ClampMin "
-    "Threshold LogSigmoid".split()
+    "Threshold LogSigmoid Maximum Minimum Where RreluWithNoise Abs Hardshrink Softshrink".split()
 )
 
 
@@ -79,8 +79,14 @@ def _is_rectifier(node: Any) -> bool:
     kind = node.name()
     if kind == "ReluBackward0":
         return True
-    if kind == "HardtanhBackward0":  # ReLU6
-        return float(node._saved_min_val) == 0
+    if kind == "HardtanhBackward0":  # ReLU6; of something with a number added it is the gate of a hard sigmoid
+        before = node.next_functions[0][0]
+        gate = before is not None and before.name() == "AddBackward0" and before.next_functions[1][0] is None
+        return float(node._saved_min_val) == 0 and not gate
+    if kind == "LeakyReluBackward0":
+        return float(node._saved_negative_slope) == 0
+    if kind == "MaximumBackward0":
+        return node.next_functions[1][0] is None and not bool(node._saved_other.any())
     if kind == "ThresholdBackward0":
         return float(node._saved_threshold) == 0
     if kind in ("ClampBackward1", "ClampMinBackward0"):

@@ -1,14 +1,104 @@
-"""Run a module without disturbing it. Knows nothing of what is looked for."""
+"""Run a module without disturbing it, and without being disturbed. Knows nothing of what is looked for."""
 
 from __future__ import annotations
 
+import copy
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor, nn
 
-__all__ = ["first_tensor", "undisturbed"]
+from striate.errors import NetworkError, StriateError
+
+__all__ = ["first_tensor", "run", "undisturbed", "with_first_tensor"]
+
+_locks: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
+_locks_guard = threading.Lock()
+
+
+@contextmanager
+def undisturbed(module: nn.Module) -> Iterator[None]:
+    """Hold a network still while it is looked at: one thread at a time, evaluation mode, no weight gradients.
+
+    Afterwards every training flag, every ``requires_grad`` and every buffer is as it was, after an
+    exception too. Inside, gradients can be taken even where the caller is in inference mode.
+    """
+    with _locks_guard:
+        lock = _locks.setdefault(module, threading.RLock())
+    with lock, ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        if any(getattr(part, "_compiled_call_impl", None) is not None for part in module.modules()):
+            # a compiled forward pass calls no hooks
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        # weights made in inference mode have no flag that could be set
+        learning = [weight for weight in module.parameters() if weight.requires_grad and not weight.is_inference()]
+        stack.callback(_restore_flags, [part for part in module.modules() if part.training])
+        stack.callback(_restore_gradients, learning)
+        stack.callback(_restore_buffers, _kept_buffers(module))
+        for part in module.modules():
+            if part.training:
+                part.training = False  # not eval(): some networks override it
+        for weight in learning:
+            weight.requires_grad_(False)
+        yield
+
+
+def _restore_flags(training: list[nn.Module]) -> None:
+    for part in training:
+        part.training = True
+
+
+def _restore_gradients(learning: list[nn.Parameter]) -> None:
+    for weight in learning:
+        weight.requires_grad_(True)
+
+
+_Buffers = list[tuple[dict[str, Tensor | None], str, Tensor, Tensor]]  # where, name, buffer, copy
+
+
+def _kept_buffers(module: nn.Module) -> _Buffers:
+    """Copy what a forward pass might write into: counters, running statistics."""
+    return [
+        (part._buffers, name, buffer, buffer.detach().clone())
+        for part in module.modules()
+        for name, buffer in part._buffers.items()
+        if buffer is not None
+    ]
+
+
+def _restore_buffers(kept: _Buffers) -> None:
+    with torch.no_grad():
+        for holder, name, buffer, values in kept:
+            if not _equal(buffer, values):
+                buffer.copy_(values)
+            if holder.get(name) is not buffer:
+                holder[name] = buffer
+
+
+def _equal(first: Tensor, second: Tensor) -> bool:
+    return first.shape == second.shape and bool(((first == second) | (first != first)).all())  # NaN is kept as it is
+
+
+def run(module: nn.Module, images: Tensor) -> Any:
+    """Run a module on a copy of the pictures, which it may write into.
+
+    Raises:
+        NetworkError: it fails; the text says on what and why. Out of memory is left as it is.
+    """
+    try:
+        return module(images.clone())
+    except (StriateError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        shape = " x ".join(map(str, images.shape))
+        raise NetworkError(
+            f"the network cannot be run on a picture batch of {shape}: {type(error).__name__}: {error}. "
+            "Check channels, height and width of its InputSpec."
+        ) from error
 
 
 def first_tensor(output: Any) -> Tensor | None:
@@ -22,23 +112,15 @@ def first_tensor(output: Any) -> Tensor | None:
     return None
 
 
-@contextmanager
-def undisturbed(module: nn.Module) -> Iterator[None]:
-    """Hold a network in evaluation mode without weight gradients; put every flag back afterwards.
-
-    Flags that stand right already are not touched, so a network that is always in evaluation mode
-    with frozen weights can be looked at from several threads.
-    """
-    training = [part for part in module.modules() if part.training]
-    learning = [weight for weight in module.parameters() if weight.requires_grad]
-    try:
-        for part in training:
-            part.training = False  # not eval(): some networks override it
-        for weight in learning:
-            weight.requires_grad_(False)
-        yield
-    finally:
-        for part in training:
-            part.training = True
-        for weight in learning:
-            weight.requires_grad_(True)
+def with_first_tensor(output: Any, tensor: Tensor) -> Any:
+    """Return a module's output with its first tensor replaced."""
+    if isinstance(output, Tensor):
+        return tensor
+    if isinstance(output, Mapping):
+        key = next(key for key, value in output.items() if first_tensor(value) is not None)
+        changed: Any = copy.copy(output)
+        changed[key] = with_first_tensor(output[key], tensor)
+        return changed
+    at = next(index for index, value in enumerate(output) if first_tensor(value) is not None)
+    items = [*output[:at], with_first_tensor(output[at], tensor), *output[at + 1 :]]
+    return type(output)(*items) if hasattr(output, "_fields") else type(output)(items)

@@ -7,7 +7,6 @@ import importlib.util
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -77,11 +76,17 @@ def load(
     network.module.eval().requires_grad_(False)
     network.module.to(memory_format=torch.channels_last)
     if spec is not None:
-        network.spec = spec if isinstance(spec, InputSpec) else replace(network.spec, **spec)
+        network.spec = spec if isinstance(spec, InputSpec) else network.spec.changed(**spec)
         network.notes = tuple(note for note in network.notes if note not in (ASSUMED, NOT_STORED))
     if class_names is not None:
         network.class_names = tuple(class_names)
-    return network if device is None else network.to(device)
+    try:
+        return network if device is None else network.to(device)
+    except (RuntimeError, AssertionError) as error:  # torch says by both that there is no such device
+        first = str(error).splitlines()[0]
+        raise NetworkError(
+            f"the network cannot be put on {str(device)!r}: {first}. Without a GPU leave the device out."
+        ) from error
 
 
 def _from_file(path: Path, factory: str | Callable[[], nn.Module] | None) -> Network:
@@ -103,8 +108,7 @@ def _from_file(path: Path, factory: str | Callable[[], nn.Module] | None) -> Net
     else:
         state = _read_checkpoint(path, notes)
     saved = metadata.get("format") == FORMAT
-    if saved:
-        state |= {key: state[other] for key, other in json.loads(metadata["shared"]).items()}
+    spec, names = _read_metadata(path, metadata, state) if saved else (None, None)
     module = _make(path, factory, metadata.get("factory") if saved else None)
     _fill(module, state, path, notes)
     name = metadata.get("name", path.stem)
@@ -113,12 +117,26 @@ def _from_file(path: Path, factory: str | Callable[[], nn.Module] | None) -> Net
         return Network(module, name=name, factory=used, notes=[*notes, ASSUMED])
     return Network(
         module,
-        InputSpec.from_dict(json.loads(metadata["spec"])),
-        json.loads(metadata["class_names"]),
+        spec,
+        names,
         name=name,
         factory=used,
         notes=notes,
     )
+
+
+def _read_metadata(
+    path: Path, metadata: dict[str, str], state: dict[str, Tensor]
+) -> tuple[InputSpec, list[str] | None]:
+    """Read what `Network.save` wrote beside the weights, and put tied weights back."""
+    try:
+        state |= {key: state[other] for key, other in json.loads(metadata["shared"]).items()}
+        return InputSpec.from_dict(json.loads(metadata["spec"])), json.loads(metadata["class_names"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise NetworkError(
+            f"{path}: what is written beside the weights cannot be read ({type(error).__name__}: {error}). "
+            "Save the network anew."
+        ) from error
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -149,11 +167,20 @@ def _read_checkpoint(path: Path, notes: list[str]) -> dict[str, Tensor]:
             break
     if not isinstance(held, dict) or not held or not all(isinstance(value, Tensor) for value in held.values()):
         raise NetworkError(f"{path}: holds no state dict (names with tensors), but {type(held).__name__}.")
-    for prefix in ("module.", "_orig_mod."):
-        if all(str(key).startswith(prefix) for key in held):
-            notes.append(f"The prefix {prefix!r} was taken off all weights of {path.name}.")
-            held = {str(key).removeprefix(prefix): value for key, value in held.items()}
     return {str(key): value for key, value in held.items()}
+
+
+def _without_prefix(
+    state: dict[str, Tensor], own: dict[str, Tensor], path: Path, notes: list[str]
+) -> dict[str, Tensor]:
+    """Take off what wrappers put before every name (DataParallel, compile), while the names are not the module's."""
+    while not set(state) & set(own):
+        prefix = next((word for word in ("module.", "_orig_mod.") if all(key.startswith(word) for key in state)), None)
+        if prefix is None:
+            break
+        notes.append(f"The prefix {prefix!r} was taken off all weights of {path.name}.")
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
 
 
 def _make(path: Path, given: str | Callable[[], nn.Module] | None, stored: str | None) -> nn.Module:
@@ -202,9 +229,10 @@ def _imported(text: str) -> Callable[[], Any]:
         found: Any = module
         for part in name.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError, OSError, SyntaxError) as error:
+    except Exception as error:  # it is the user's code that is run
         raise NetworkError(
-            f"the factory {text!r} cannot be imported: {error}. Write package.module:function or file.py:function."
+            f"the factory {text!r} cannot be imported ({type(error).__name__}: {error}). "
+            "Write package.module:function or file.py:function."
         ) from error
     if not callable(found):
         raise NetworkError(f"the factory {text!r} is {type(found).__name__}, which cannot be called.")
@@ -217,13 +245,26 @@ def _run_file(path: Path) -> Any:
     if specification is None or specification.loader is None or not path.is_file():
         raise ImportError(f"there is no file {path}")
     module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
+    folder = str(path.resolve().parent)
+    known = path.stem in sys.modules
+    sys.path.insert(0, folder)  # as `python file.py` does, so that its neighbours are found
+    if not known:
+        sys.modules[path.stem] = module  # dataclasses look their module up
+    try:
+        specification.loader.exec_module(module)
+    except BaseException:
+        if not known:
+            del sys.modules[path.stem]
+        raise
+    finally:
+        sys.path.remove(folder)
     return module
 
 
 def _fill(module: nn.Module, state: dict[str, Tensor], path: Path, notes: list[str]) -> None:
     """Load weights that must fit exactly."""
     own = module.state_dict()
+    state = _without_prefix(state, own, path, notes)
     # batch norm's counter is no weight; checkpoints made by hand often lack it
     missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
     extra = [key for key in state if key not in own]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from striate.errors import NetworkError, OptionError
+from striate.errors import ImageError, NetworkError, OptionError
 
 __all__ = ["InputSpec"]
 
@@ -24,6 +24,7 @@ _FILTERS = {
     "box": Image.Resampling.BOX,
     "hamming": Image.Resampling.HAMMING,
 }
+_LARGEST = 100_000_000  # pixels: more than any photograph becomes by a sensible rule
 _BASELINES = "black, white, grey, mean"
 
 
@@ -62,10 +63,9 @@ class InputSpec:
             if getattr(self, name) < 1:
                 raise OptionError(f"InputSpec.{name} must be at least 1, got {getattr(self, name)}.")
         for name in ("mean", "std"):
-            given = getattr(self, name)
-            values = tuple(float(value) for value in (given if isinstance(given, Sequence) else (given,)))
-            if len(set(values)) == 1:  # one for all, also when the channels of a specification are changed
-                values = values[:1] * self.channels
+            values = tuple(float(value) for value in np.ravel(getattr(self, name)))
+            if len(values) == 1:
+                values *= self.channels
             if len(values) != self.channels:
                 raise OptionError(
                     f"InputSpec.{name} has {len(values)} values for {self.channels} channels. "
@@ -92,6 +92,22 @@ class InputSpec:
         if self.resize is None:
             return max(self.size)
         return self.resize if isinstance(self.resize, int) else max(self.resize)
+
+    def changed(self, **fields: Any) -> InputSpec:
+        """Return a specification with some fields changed; one mean and std for all channels follow their number.
+
+        Raises:
+            OptionError: an unknown field, or a value that makes no sense.
+        """
+        unknown = set(fields) - set(type(self).__dataclass_fields__)
+        if unknown:
+            known = ", ".join(type(self).__dataclass_fields__)
+            raise OptionError(f"an InputSpec has no {', '.join(sorted(unknown))}; it has {known}.")
+        if fields.get("channels", self.channels) != self.channels:
+            for name in ("mean", "std"):
+                if len(set(getattr(self, name))) == 1:
+                    fields.setdefault(name, getattr(self, name)[:1])
+        return replace(self, **fields)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the specification as JSON-able values."""
@@ -131,6 +147,11 @@ class InputSpec:
             wanted = (target, int(target * height / width))
         else:
             wanted = (int(target * width / height), target)
+        if wanted[0] * wanted[1] > _LARGEST:
+            raise ImageError(
+                f"a picture of {width} x {height} pixels would become {wanted[0]} x {wanted[1]} before it is cropped, "
+                "which is too large. Crop it to a less extreme shape first."
+            )
         return picture if wanted == picture.size else picture.resize(wanted, filter_)
 
     def _cropped(self, picture: Image.Image) -> Image.Image:

@@ -18,10 +18,10 @@ from torch import Tensor
 from striate.errors import NetworkError, OptionError
 from striate.network import Network
 from striate.rectifiers import Rule, backward
-from striate.running import first_tensor, undisturbed
+from striate.running import first_tensor, run, undisturbed, with_first_tensor
 from striate.targets import Target, Targets, resolve
 
-__all__ = ["Gradient", "Rule", "Tapped", "activations", "gradient", "settle"]
+__all__ = ["Gradient", "Rule", "Tapped", "activations", "gradient", "respond", "settle"]
 
 
 class _Reached(BaseException):
@@ -90,9 +90,9 @@ def activations(network: Network, images: Tensor, places: Sequence[str], *, logi
             raise _Reached
 
     final: Tensor | None = None
-    with torch.no_grad(), undisturbed(network.module), _watching(network, images, wanted, keep):
+    with undisturbed(network.module), torch.no_grad(), _watching(network, images, wanted, keep):
         try:
-            output = network.module(images)
+            output = run(network.module, images)
             final = network.logits(output) if logits else None
         except _Reached:
             pass
@@ -101,17 +101,21 @@ def activations(network: Network, images: Tensor, places: Sequence[str], *, logi
         raise NetworkError(
             f"layer {missing[0]!r} was not reached on these pictures: the network takes another way for them."
         )
-    return Tapped({place: layers[place].arranged(captured[place]) for place in wanted}, final)
+    return Tapped({place: layers[place].arranged(captured[place], len(images)) for place in wanted}, final)
+
+
+def respond(network: Network, images: Tensor, place: str | None) -> Tensor:
+    """Return the output of one place, (N, C, h, w) or (N, C); of the whole network, (N, K), for None."""
+    if place is not None:
+        return activations(network, images, [place]).outputs[place]
+    with undisturbed(network.module), torch.no_grad():
+        return network.logits(run(network.module, images))
 
 
 def settle(network: Network, images: Tensor, target: Target | Targets) -> tuple[Targets, Tensor]:
     """Make targets definite on clean pictures, and return them with their scores (N,)."""
-    targets = target if isinstance(target, Targets) else resolve(network, target, len(images))
-    if targets.place is None:
-        with torch.no_grad(), undisturbed(network.module):
-            output = network.logits(network.module(images))
-    else:
-        output = activations(network, images, [targets.place]).outputs[targets.place]
+    targets = target if isinstance(target, Targets) else resolve(network, target, images)
+    output = respond(network, images, targets.place)
     targets = targets.settle(output, network)
     return targets, targets.scores(output)
 
@@ -148,8 +152,8 @@ def gradient(
     """
     if rule not in ("gradient", "guided", "deconvnet"):
         raise OptionError(f"no backward rule {rule!r}; there are gradient, guided, deconvnet.")
-    targets = target if isinstance(target, Targets) else resolve(network, target, len(images))
-    with torch.inference_mode(False):  # which a caller may have on, and which knows no gradients
+    targets = target if isinstance(target, Targets) else resolve(network, target, images)
+    with undisturbed(network.module):
         return _gradient(network, images.clone() if images.is_inference() else images, targets, rule, at)
 
 
@@ -172,16 +176,16 @@ def _gradient(network: Network, images: Tensor, targets: Targets, rule: Rule, at
         raise _Reached
 
     places = [place for place in (at, targets.place) if place is not None]
-    with torch.set_grad_enabled(at is None), undisturbed(network.module):
+    with torch.set_grad_enabled(at is None):
         with _watching(network, images, places, stop_or_branch):
             try:
-                output: Any = network.module(leaf if at is None else images)
+                output: Any = run(network.module, leaf if at is None else images)
             except _Reached:
                 output = None
         if output is None:
             assert layer is not None
             assert targets.place is not None
-            values = layer.arranged(reached[targets.place])
+            values = layer.arranged(reached[targets.place], len(images))
         else:
             values = network.logits(output)
         targets = targets.settle(values, network)
@@ -196,7 +200,7 @@ def _gradient(network: Network, images: Tensor, targets: Targets, rule: Rule, at
     shown, activation = found, leaf.detach()
     if at is not None:
         tapped = graph.layer(at)
-        shown, activation = tapped.arranged(shown), tapped.arranged(activation)
+        shown, activation = (tapped.arranged(one, len(images)) for one in (shown, activation))
     logits = values.detach() if targets.place is None else None
     return Gradient(shown, activation, scores.detach(), targets, logits, rectifiers, passed)
 
@@ -224,7 +228,7 @@ def _watching(
                     raise NetworkError(f"layer {place!r} returned no tensor.")
                 new = act(place, tensor)
                 if new is not None:
-                    changed = _replaced(changed, new)
+                    changed = with_first_tensor(changed, new)
             return None if changed is output else changed
 
         return hook
@@ -235,15 +239,3 @@ def _watching(
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _replaced(output: Any, tensor: Tensor) -> Any:
-    """Return a module's output with its first tensor replaced."""
-    if isinstance(output, Tensor):
-        return tensor
-    if isinstance(output, dict):
-        key = next(key for key, value in output.items() if first_tensor(value) is not None)
-        return type(output)(**{**output, key: _replaced(output[key], tensor)})
-    at = next(index for index, value in enumerate(output) if first_tensor(value) is not None)
-    items = [*output[:at], _replaced(output[at], tensor), *output[at + 1 :]]
-    return type(output)(*items) if hasattr(output, "_fields") else type(output)(items)

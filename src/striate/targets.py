@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from striate.address import Address, parse
 from striate.errors import AddressError
+from striate.graph import Graph
 from striate.network import Network
 
 __all__ = ["Target", "Targets", "resolve"]
 
-Target = str | int | None | Sequence[str | int | None]
+Target = str | int | None | Sequence[str | int | None] | Tensor
 
 
 @dataclass(frozen=True)
@@ -99,22 +101,27 @@ def class_label(network: Network, index: int, count: int) -> str:
     return f"class:{index}"
 
 
-def resolve(network: Network, target: Target, count: int) -> Targets:
+def resolve(network: Network, target: Target, images: Tensor) -> Targets:
     """Turn what the user asked for into one target for each picture.
 
     Args:
         network: that is asked.
-        target: an address, a class index, None for the top class of each picture; or a list with one for
-            each picture, all at the same layer.
-        count: number of pictures.
+        target: an address, a class index, None for the top class of each picture; or a list, tensor or array
+            with one for each picture, all at the same layer.
+        images: the pictures, (N, C, H, W); only their shape counts.
 
     Raises:
         AddressError: not in this network, not of one layer, or not as many as there are pictures.
     """
-    given = [target] * count if target is None or isinstance(target, str | int) else list(target)
+    count = len(images)
+    graph = network.graph(*images.shape[2:])
+    # tensors, and the arrays and numbers of numpy
+    asked: Any = target
+    plain = asked.tolist() if hasattr(asked, "tolist") else asked
+    given = [plain] * count if plain is None or isinstance(plain, str | int) else list(plain)
     if len(given) != count:
         raise AddressError(f"{len(given)} targets for {count} pictures. Give one, or one for each picture.")
-    found = [_resolve_one(network, one) for one in given]
+    found = [_resolve_one(network, graph, one) for one in given]
     places = {place for place, *_ in found}
     if len(places) > 1:
         names = ", ".join(sorted(str(place or "the classes") for place in places))
@@ -133,15 +140,14 @@ def resolve(network: Network, target: Target, count: int) -> Targets:
 _Found = tuple[str | None, int | None, tuple[int, int] | str | None, str]
 
 
-def _resolve_one(network: Network, target: str | int | None) -> _Found:
+def _resolve_one(network: Network, graph: Graph, target: str | int | None) -> _Found:
     if target is None:
         return None, None, None, "class:top"
     address = Address(label=str(target)) if isinstance(target, int) else parse(target)
     if address.label is not None:
-        count = _class_count(network)
-        index = network.class_index(address.label, count)
-        return None, index, None, class_label(network, index, count)
-    layer = network.graph().layer(address.place)
+        index = network.class_index(address.label, graph.classes)
+        return None, index, None, class_label(network, index, graph.classes)
+    layer = graph.layer(address.place)
     if address.channel is None:
         raise AddressError(
             f"{address.layer!r} is a whole layer of {layer.channels} channels. "
@@ -166,10 +172,3 @@ def _resolve_one(network: Network, target: str | int | None) -> _Found:
                 f"(rows 0 to {size[0] - 1}, columns 0 to {size[1] - 1})."
             )
     return address.place, address.channel, address.position, str(address)
-
-
-def _class_count(network: Network) -> int:
-    if network.class_names is not None:
-        return len(network.class_names)
-    graph = network.graph()
-    return graph.classes

@@ -7,6 +7,7 @@ obstacle. Only looks: captures no activations (that is `tap`) and knows no lens.
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,11 +19,10 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from striate.dependence import Call, Dependence, factors, follow, is_followed, of_picture
-from striate.errors import NetworkError
-from striate.geometry import Field, unknown_span
-from striate.graph import Graph, Layer, Row
-from striate.running import first_tensor, undisturbed
+from striate.dependence import Call, Dependence, factors, follow, is_followed, of_picture, written_into
+from striate.geometry import Field, collapsed, unknown_span
+from striate.graph import Graph, Layer, Row, keeps
+from striate.running import first_tensor, run, undisturbed
 
 __all__ = ["trace"]
 
@@ -41,8 +41,8 @@ def trace(module: nn.Module, images: Tensor) -> Graph:
     Raises:
         NetworkError: the network cannot be run on these images.
     """
-    failure = ""
-    with torch.no_grad(), undisturbed(module):
+    with undisturbed(module), torch.no_grad():
+        images = images.clone()  # a network may write into it, and an inference tensor knows no versions
         watched = _Watch(module, images)
         try:
             with watched.modules(), watched:
@@ -51,15 +51,8 @@ def trace(module: nn.Module, images: Tensor) -> Graph:
         except Exception as error:  # whatever goes wrong while watching, a plain run decides
             failure = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         plain = _Watch(module, images)
-        try:
-            with plain.modules():
-                module(images)
-        except Exception as error:
-            shape = " x ".join(map(str, images.shape))
-            raise NetworkError(
-                f"the network cannot be run on a picture batch of {shape}: {type(error).__name__}: {error}. "
-                "Check channels, height and width of its InputSpec."
-            ) from error
+        with plain.modules():
+            run(module, images)
         return replace(plain.graph(), note=f"operations could not be watched ({failure})")
 
 
@@ -109,6 +102,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
         self.sources = WeakTensorKeyDictionary()  # tensor -> tuple of rows it comes from
         self.known[images] = of_picture(images)
         self.sources[images] = (-1,)
+        self.storages: dict[int, list[weakref.ref[Tensor]]] = {}  # who shares memory with whom
         self.stack: list[_Visit] = []
         self.calls: Counter[str] = Counter()
         self.drafts: list[_Draft] = []
@@ -116,6 +110,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
         self.unfollowed: Counter[str] = Counter()
         self.counted: set[int] = set()
         self.classes = 0
+        self.ends: tuple[int, ...] = ()
 
     # --- modules
 
@@ -125,6 +120,8 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
         handles = []
         try:
             for part in self.names:
+                if isinstance(part, torch.jit.ScriptModule):  # takes no hooks; what it does is seen all the same
+                    continue
                 handles.append(part.register_forward_pre_hook(self._enter))
                 handles.append(part.register_forward_hook(self._leave))
             yield
@@ -149,16 +146,21 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
             self.layers.append(self._layer(visit, tensor, known))
         else:
             self.classes = tensor.shape[1]
+            self.ends = tuple(self.sources.get(tensor, ()))  # type: ignore[no-untyped-call]
 
     def _layer(self, visit: _Visit, tensor: Tensor, known: Dependence | None) -> Layer:
         spatial: tuple[int, int] | None = None
         channel_axis = 1
         if tensor.dim() == 4:
             rows, columns = (None, None) if known is None else (known.dimension(0), known.dimension(1))
-            spatial = (2, 3) if rows is None or columns is None else (rows, columns)
-            channel_axis = next(index for index in (1, 3, 2) if index not in spatial)
+            if known is None or not (known.mixed(0) or known.mixed(1)):
+                spatial = (2, 3) if rows is None or columns is None else (rows, columns)
+                channel_axis = next(index for index in (1, 3, 2) if index not in spatial)
         elif tensor.dim() == 3:
             channel_axis = 2
+        sources = self.sources.get(tensor, ())  # type: ignore[no-untyped-call]
+        leaf = next(visit.module.children(), None) is None
+        ending = type(visit.module).__name__ if leaf or not self.drafts else self.drafts[-1].kind
         return Layer(
             visit.name,
             visit.call,
@@ -168,11 +170,16 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
             channel_axis,
             spatial,
             self._field(known),
+            keeps=keeps(ending),
+            row=sources[0] if len(sources) == 1 and sources[0] >= 0 else None,
         )
 
     def _field(self, known: Dependence | None) -> Field:
-        vertical, horizontal = (unknown_span(), unknown_span()) if known is None else known.spans
-        return Field(vertical, horizontal, self.picture[1:])
+        spans = [unknown_span(), unknown_span()] if known is None else list(known.spans)
+        for label in (0, 1):
+            if known is not None and known.mixed(label):  # a unit has a place, but no dimension tells it
+                spans[label] = replace(collapsed(spans[label], known.length(label)), exact=False)
+        return Field(spans[0], spans[1], self.picture[1:])
 
     # --- operations
 
@@ -187,13 +194,17 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
 
     def _note(self, func: Any, args: Any, kwargs: Any, outputs: tuple[Tensor, ...]) -> None:
         schema = func._schema
-        arguments = {argument.name: value for argument, value in zip(schema.arguments, args, strict=False)} | kwargs
+        # torch leaves out arguments that have their default value
+        arguments = {argument.name: argument.default_value for argument in schema.arguments}
+        arguments |= {argument.name: value for argument, value in zip(schema.arguments, args, strict=False)} | kwargs
         namespace, name = schema.name.split("::")
         name = name if name.startswith("_") and name.endswith("__") else name.rstrip("_")
         if namespace != "aten":
             name = schema.name
         call = Call(name, arguments, outputs, self.known.get, torch.Tag.pointwise in func.tags)
         tensors = call.tensors()
+        for output in outputs:
+            self.storages.setdefault(output.untyped_storage()._cdata, []).append(weakref.ref(output))
         tracked = [tensor for tensor in tensors if tensor in self.known]
         if not tracked:
             return
@@ -216,6 +227,18 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
             if known is not None:
                 self.known[output] = known
                 self.sources[output] = came_from
+                if any(output is tensor for tensor in tensors):
+                    self._written(output)
+
+    def _written(self, part: Tensor) -> None:
+        """Pass on what was written into a tensor to all that share its memory, its base and other views."""
+        seen = self.known[part]
+        for reference in self.storages.get(part.untyped_storage()._cdata, []):
+            other = reference()
+            if other is None or other is part:
+                continue
+            self.known[other] = written_into(other, self.known.get(other), part, seen)  # type: ignore[no-untyped-call]
+            self.sources[other] = tuple(dict.fromkeys((*self.sources.get(other, ()), *self.sources[part])))  # type: ignore[no-untyped-call]
 
     def _draft(self, name: str, came_from: tuple[int, ...]) -> _Draft | None:
         """Return the row that an operation belongs to, begun if need be; None for a mere renaming."""
@@ -268,7 +291,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
             )
         layers = tuple(replace(layer, calls=self.calls[layer.name]) for layer in self.layers)
         parameters = sum(weight.numel() for weight in self.module.parameters())
-        return Graph(tuple(rows), layers, self.picture, parameters, self.classes, dict(self.unfollowed))
+        return Graph(tuple(rows), layers, self.picture, parameters, self.classes, self.ends, dict(self.unfollowed))
 
 
 _KINDS = {

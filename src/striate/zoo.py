@@ -32,7 +32,7 @@ def _extra(package: str, extra: str, why: str) -> ModuleType:
     except ImportError as error:
         raise MissingExtraError(
             f"{why} needs {package}, which is not installed or does not import ({error}). "
-            f"Install it with: pip install 'striate[{extra}]'."
+            f"Install it with: pip install {package if extra == '' else repr(f'striate[{extra}]')}."
         ) from error
 
 
@@ -74,7 +74,7 @@ def built_in(name: str, *, pretrained: bool = True) -> Network:
     timm = _extra("timm", "demo", name)
     module: nn.Module = timm.create_model(name, pretrained=False)
     if pretrained:
-        weights = _extra(package, "demo", name)
+        weights = _extra(package, "demo" if name == "efficientnet_lite0" else "", name)
         path = getattr(weights, holder).get_model_file_path()
         stored = torch.load(path, map_location="cpu", weights_only=True)
         own = module.state_dict()
@@ -153,10 +153,11 @@ def torchvision_network(name: str, *, pretrained: bool = True) -> Network:
     if name not in known:
         raise _unknown(name, "torchvision", known)
     weights = models.get_model_weights(name).DEFAULT
-    # GoogLeNet and Inception keep side branches for training and shift their input when trained weights are used
+    # with trained weights GoogLeNet and Inception keep side branches and shift their input; without them all the same,
+    # so that a saved one is made again as it was
     settings: dict[str, Any] = {}
     if name in ("googlenet", "inception_v3"):
-        settings = {"init_weights": not pretrained, "transform_input": pretrained, "aux_logits": True}
+        settings = {"init_weights": not pretrained, "transform_input": True, "aux_logits": True}
     module: nn.Module = models.get_model(name, weights=None, num_classes=len(weights.meta["categories"]), **settings)
     if pretrained:
         try:

@@ -87,9 +87,10 @@ def format_table(graph: Graph, width: int | None) -> list[tuple[str, str]]:
         if len(row.inputs) > 1:
             lines += [("merge", part) for part in _merge(graph, row, sum(widths) + GAP * (len(widths) - 1))]
     operations = sum(row.functional for row in graph.rows)
-    also = f" and {operations} operations" if operations else ""
+    also = f" and {_count(operations, 'operation')}" if operations else ""
     total = (
-        f"{len(graph.rows) - operations} layers{also}, {graph.parameters:,} parameters, {short(graph.macs)} mult-adds"
+        f"{_count(len(graph.rows) - operations, 'layer')}{also}, {_count(graph.parameters, 'parameter')}, "
+        f"{short(graph.macs)} mult-adds"
     )
     lines.append(("total", f"{total} for a picture of {' x '.join(map(str, graph.picture))}"))
     if graph.unfollowed:
@@ -165,6 +166,10 @@ def describe_kernel(row: Row) -> str:
     if row.groups not in (None, 1):
         words.append(f"g{row.groups}")
     return " ".join(words)
+
+
+def _count(how_many: int, one: str) -> str:
+    return f"{how_many:,} {one}{'' if how_many == 1 else 's'}"
 
 
 def _cells(row: Row, *, tight: bool = False) -> tuple[str, ...]:

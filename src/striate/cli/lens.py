@@ -119,6 +119,7 @@ def _look_through(
     **options: Any,
 ) -> None:
     """Load, look, save, and say what is to be seen and where it is."""
+    from striate.files import shown
     from striate.images import find_images
     from striate.results.base import SUFFIXES
 
@@ -134,7 +135,7 @@ def _look_through(
         chosen["images"] = paths
     network = source.load()
     result = registry.function(info.name)(network, **chosen)
-    for line in _sentences(result, [path.name for path in paths]):
+    for line in _sentences(result, [shown(path.name) for path in paths]):
         click.echo(line)
     for note in result.recipe.notes:  # what the lens noticed, approximated or put right
         click.echo(note)

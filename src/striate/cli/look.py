@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -39,6 +40,12 @@ def write_report(source: Source, pictures: tuple[Path, ...], out: Path, target: 
 
     paths = find_images(pictures)  # before the network is loaded: what is misspelt is said at once
     network = source.load()
+    for note in network.notes:  # what was assumed of the network; the report says it too
+        click.echo(note, err=True)
     from striate.report import look as look_at
 
-    click.echo(str(look_at(network, paths, out, target=target)))
+    def tell(broken: Sequence[str]) -> None:
+        each = f"{len(broken)} of {len(paths)} pictures cannot be read and are left out"
+        click.echo(f"{each} (the first: {broken[0].rstrip('.')}). The report lists them.", err=True)
+
+    click.echo(str(look_at(network, paths, out, target=target, on_broken=tell)))

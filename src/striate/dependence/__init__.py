@@ -14,10 +14,11 @@ from torch import Tensor
 
 from striate import geometry
 from striate.dependence import joining, shapes, sums, windows
+from striate.dependence.joining import written_into
 from striate.dependence.state import Call, Dependence, Rule, of_picture, unknown
 from striate.dependence.sums import factors
 
-__all__ = ["Call", "Dependence", "factors", "follow", "is_followed", "of_picture"]
+__all__ = ["Call", "Dependence", "factors", "follow", "is_followed", "of_picture", "written_into"]
 
 
 def follow(call: Call) -> tuple[Dependence | None, ...]:

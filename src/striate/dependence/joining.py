@@ -9,9 +9,9 @@ from math import prod
 from torch import Tensor
 
 from striate import geometry
-from striate.dependence.state import Axis, Call, Dependence, plain
+from striate.dependence.state import Axis, Call, Dependence, plain, unknown
 
-__all__ = ["broadcast", "concatenated", "merge", "pointwise", "stacked"]
+__all__ = ["broadcast", "concatenated", "merge", "pointwise", "stacked", "written_into"]
 
 
 def merge(parts: Sequence[Dependence], axes: tuple[Axis, ...]) -> Dependence:
@@ -50,6 +50,21 @@ def broadcast(parts: Sequence[Dependence], dimensions: int, lengths: Sequence[in
     return merge(parts, tuple(axes))
 
 
+def written_into(other: Tensor, known: Dependence | None, part: Tensor, seen: Dependence) -> Dependence:
+    """Return what a tensor depends on after `part`, which shares its memory, was written.
+
+    Which elements were written is not followed, so all may have been: a bound.
+    """
+    runs = [any(label is not None for label, _ in axis) for axis in seen.axes]
+    sizes = list(zip(other.shape, part.shape, runs, strict=False))
+    if other.dim() != part.dim() or any(along and ours != theirs for ours, theirs, along in sizes):
+        return unknown(other)
+    axes = tuple(axis if along else plain(size) for axis, along, size in zip(seen.axes, runs, other.shape, strict=True))
+    joined = merge([replace(seen, axes=axes), *([known] if known is not None else [])], axes)
+    first, second = (replace(span, exact=False) for span in joined.spans)
+    return replace(joined, spans=(first, second))
+
+
 def pointwise(call: Call) -> Dependence | None:
     """Element by element, with broadcasting."""
     parts = [known for tensor in call.tensors() if (known := call.seen(tensor)) is not None]
@@ -64,7 +79,10 @@ def concatenated(call: Call) -> Dependence | None:
     parts = [known for tensor in tensors if (known := call.seen(tensor)) is not None]
     labels = {name for part in parts for name, _ in part.axes[dimension] if name is not None}
     for label in labels:  # side by side along the picture's own axis: no common numbering, so all see all
-        parts = [part.with_span(label, geometry.collapsed(part.spans[label], part.length(label))) for part in parts]
+        parts = [
+            part.with_span(label, replace(geometry.collapsed(part.spans[label], part.length(label)), exact=False))
+            for part in parts
+        ]
     lengths = list(call.outputs[0].shape)
     shortened = [replace(part, axes=(*part.axes[:dimension], (), *part.axes[dimension + 1 :])) for part in parts]
     joined = broadcast(shortened, len(lengths), [*lengths[:dimension], 1, *lengths[dimension + 1 :]])

@@ -37,6 +37,10 @@ class Dependence:
                 return index
         return None
 
+    def mixed(self, label: int) -> bool:
+        """Tell whether rows (0) or columns (1) run along dimensions together with something else."""
+        return self.dimension(label) is None and any(name == label for axis in self.axes for name, _ in axis)
+
     def length(self, label: int) -> int:
         """Return the number of units along the rows (0) or columns (1)."""
         return prod(size for axis in self.axes for name, size in axis if name == label)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 from striate import geometry
@@ -103,7 +104,9 @@ def interpolated(taps: int) -> Rule:
 
         def turn(span: Span, index: int) -> Span:
             before, after = main.shape[2 + index], call.outputs[0].shape[2 + index]
-            return geometry.upsampled(span, before, after, taps=taps, corners=corners)
+            scale = call.arguments.get(("scales_h", "scales_w")[index])
+            step = None if scale is None else 1 / Fraction(scale).limit_denominator(1_000_000)
+            return geometry.upsampled(span, before, after, taps=taps, corners=corners, step=step)
 
         return _windows(call, turn, leading=2)
 
@@ -118,7 +121,14 @@ def padded(call: Call) -> Dependence | None:
 
     def turn(span: Span, index: int) -> Span:
         pair = 2 * (dimensions - 1 - index)  # the list starts at the last dimension
-        return geometry.shifted(span, -padding[pair]) if pair < len(padding) else span
+        if pair >= len(padding):
+            return span
+        outside = max(padding[pair], padding[pair + 1])
+        if call.name.startswith("reflection"):
+            span = geometry.mirrored(span, outside)
+        elif call.name.startswith("replication"):  # repeats the border itself: half as far to reach
+            span = geometry.mirrored(span, (outside + 1) // 2)
+        return geometry.shifted(span, -padding[pair])
 
     if any(padding[2 * i] or padding[2 * i + 1] for i in range(len(padding) // 2)):
         return _windows(call, turn, leading=0)

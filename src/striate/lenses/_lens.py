@@ -1,4 +1,4 @@
-"""What all lenses share: pictures made ready, time taken, recipe attached. Not a lens."""
+"""What all lenses share: options checked, time taken, recipe attached. Not a lens."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 import striate
+from striate import registry
+from striate.errors import OptionError
 from striate.network import Network
 from striate.results import Heatmap, Recipe, Result
 from striate.targets import Targets
@@ -24,7 +26,7 @@ R = TypeVar("R", bound=Result)
 
 
 def lens(function: Callable[Concatenate[Network, P], R]) -> Callable[Concatenate[Network, P], R]:
-    """Make a lens of a function: it gets a batch on the network's device, its result gets its recipe."""
+    """Make a lens of a function: its options are checked, its result gets its recipe."""
     signature = inspect.signature(function)
 
     @functools.wraps(function)
@@ -32,11 +34,11 @@ def lens(function: Callable[Concatenate[Network, P], R]) -> Callable[Concatenate
         bound = signature.bind(network, *args, **kwargs)
         bound.apply_defaults()
         given = bound.arguments
+        _check_choices(function.__name__, given)
         options = {name: _plain(value) for name, value in list(given.items())[1:] if name not in ("images", "target")}
         started = time.perf_counter()
-        if "images" in given:
-            given["images"] = network.batch(given["images"])
         result = function(*bound.args, **bound.kwargs)
+        seconds = time.perf_counter() - started
         recipe = Recipe(
             lens=function.__name__,
             network=network.name,
@@ -44,7 +46,7 @@ def lens(function: Callable[Concatenate[Network, P], R]) -> Callable[Concatenate
             target=getattr(result, "target", ()),
             options=options,
             version=striate.__version__,
-            seconds=time.perf_counter() - started,
+            seconds=seconds,
             device=str(network.device),
             dtype=str(network.dtype).removeprefix("torch."),
             torch=torch.__version__,
@@ -94,6 +96,21 @@ def heatmap(
         meaning=meaning,
         recipe=Recipe(notes=notes),
     )
+
+
+def _check_choices(name: str, given: Mapping[str, Any]) -> None:
+    """Refuse a word that is none of those that an option allows."""
+    for option, choices in _choices(name).items():
+        if given[option] is not None and given[option] not in choices:
+            raise OptionError(f"no {option} {given[option]!r}; there are {', '.join(choices)}.")
+
+
+@functools.cache
+def _choices(name: str) -> dict[str, tuple[str, ...]]:
+    if name not in registry.names():  # a lens that is not of this house
+        return {}
+    options = registry.describe(name).options
+    return {option.name: option.choices for option in options if option.kinds == ("choice",) and option.choices}
 
 
 def _plain(value: Any) -> Any:

@@ -109,8 +109,7 @@ def _weighed(maps: Tensor, slopes: Tensor, variant: Variant) -> Tensor:
         weights = slopes.mean((2, 3), keepdim=True)
         return (weights * maps).sum(1)
     # the score's exponential, of which the paper takes derivatives, cancels up to a factor for each picture
-    square = slopes * slopes
-    below = 2 * square + maps.sum((2, 3), keepdim=True) * square * slopes
-    share = square / below.where(below != 0, below.new_ones(()))
+    below = 2 + maps.sum((2, 3), keepdim=True) * slopes
+    share = 1 / below.where(below != 0, below.new_ones(()))
     weights = (share * slopes.clamp(min=0)).sum((2, 3), keepdim=True)
     return (weights * maps).sum(1)

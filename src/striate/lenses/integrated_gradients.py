@@ -10,7 +10,7 @@ from striate.lenses._lens import heatmap, lens
 from striate.network import Images, Network
 from striate.results import Heatmap
 from striate.streaming import in_chunks
-from striate.tap import gradient, settle
+from striate.tap import gradient, respond, settle
 from striate.targets import Target
 
 __all__ = ["integrated_gradients"]
@@ -56,7 +56,8 @@ def integrated_gradients(
     blank = network.spec.baseline(baseline, batch)
     targets, scores = settle(network, batch, target)
     count = len(batch)
-    _, blank_scores = settle(network, blank.expand_as(batch).contiguous(), targets)
+    answer = respond(network, blank, targets.place)  # one picture, asked for the targets of all
+    blank_scores = targets.scores(answer.expand(count, *answer.shape[1:]))
 
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     places, shares = (nodes + 1) / 2, weights / 2  # from [-1, 1] to [0, 1]
@@ -66,10 +67,10 @@ def integrated_gradients(
         pairs = range(start, stop)  # picture within step
         rows = [pair % count for pair in pairs]
         way = batch.new_tensor([places[pair // count] for pair in pairs]).view(-1, 1, 1, 1)
-        share = batch.new_tensor([shares[pair // count] for pair in pairs]).view(-1, 1, 1, 1)
+        share = total.new_tensor([shares[pair // count] for pair in pairs]).view(-1, 1, 1, 1)
         between = torch.lerp(blank.expand_as(batch[rows]), batch[rows], way)
         found = gradient(network, between, targets.pick(rows))
-        total.index_add_(0, torch.tensor(rows, device=total.device), (found.values * share).float())
+        total.index_add_(0, torch.tensor(rows, device=total.device), found.values.float() * share)
 
     in_chunks(count * steps, run, device=batch.device, task="integrated gradients", chunk=chunk)
     parts = total * (batch - blank)

@@ -46,7 +46,7 @@ def receptive_field(network: Network, images: Images, target: str) -> ReceptiveF
         wanted = [f"{address.place}:{int(one.flatten(1).amax(1).argmax())}@max" for one in maps]
     elif address.position is None:
         wanted = [f"{address}@max"] * len(batch)
-    targets, values = settle(network, batch, resolve(network, wanted, len(batch)))
+    targets, values = settle(network, batch, resolve(network, wanted, batch))
     boxes = []
     for position in targets.positions:
         assert isinstance(position, tuple)  # settled

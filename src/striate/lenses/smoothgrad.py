@@ -78,15 +78,18 @@ def smoothgrad(
         draws = {sample: _draw(batch, seed, sample) for sample in range(start // count, (stop - 1) // count + 1)}
         drawn = torch.stack([draws[pair // count] for pair in pairs])
         found = gradient(network, batch[rows] + drawn * spread[rows], targets.pick(rows), rule=rule)
-        last[:] = [found]
+        new_mean, new_second = mean.clone(), second.clone()  # nothing counts until all of the piece is done
         for row, pair, value in zip(rows, pairs, found.values.float(), strict=True):
             if variant == "square":
-                second[row] += value * value
+                new_second[row] += value * value
                 continue
-            step = value - mean[row]
-            mean[row] += step / (pair // count + 1)
+            step = value - new_mean[row]
+            new_mean[row] += step / (pair // count + 1)
             if variant == "variance":
-                second[row] += step * (value - mean[row])
+                new_second[row] += step * (value - new_mean[row])
+        mean.copy_(new_mean)
+        second.copy_(new_second)
+        last[:] = [found]
 
     in_chunks(count * samples, run, device=batch.device, task="smoothgrad", chunk=chunk)
     values = {
@@ -114,4 +117,4 @@ def smoothgrad(
 def _draw(batch: Tensor, seed: int, sample: int) -> Tensor:
     """Return the noise of one sample, (C, H, W), the same on every device and in every chunk."""
     generator = torch.Generator().manual_seed((seed * 1_000_003 + sample) % 2**63)
-    return torch.randn(batch.shape[1:], generator=generator).to(batch)
+    return torch.randn(batch.shape[1:], generator=generator, device="cpu").to(batch)

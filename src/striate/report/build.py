@@ -44,7 +44,14 @@ class Section:
     build: Callable[[Visit], Mapping[str, Any] | None]
 
 
-def look(network: Network, paths: Sequence[str | Path], out: str | Path, *, target: str | None = None) -> Path:
+def look(
+    network: Network,
+    paths: Sequence[str | Path],
+    out: str | Path,
+    *,
+    target: str | None = None,
+    on_broken: Callable[[Sequence[str]], None] | None = None,
+) -> Path:
     """Look at pictures through all lenses, and write `report.html` and `results.json`.
 
     Pictures that cannot be read are listed in both, and do not stop the rest; so is a lens that refuses this
@@ -55,6 +62,7 @@ def look(network: Network, paths: Sequence[str | Path], out: str | Path, *, targ
         paths: pictures, and folders of pictures.
         out: folder to write to; made when it is not there.
         target: address of what is explained; the top class of each picture unless given.
+        on_broken: called with what is wrong with each picture that cannot be read, when there is one.
 
     Returns:
         The path of the report: one HTML file with everything in it.
@@ -67,6 +75,8 @@ def look(network: Network, paths: Sequence[str | Path], out: str | Path, *, targ
         Stopped: someone asked to stop; nothing is written.
     """
     visit = arrive(network, paths, target)
+    if visit.broken and on_broken is not None:
+        on_broken([broken.text for broken in visit.broken])
     if target is not None:  # a misspelt target is an error of the whole report, not a refusal of each lens
         _check(visit)
     pieces = [
@@ -95,7 +105,7 @@ def look(network: Network, paths: Sequence[str | Path], out: str | Path, *, targ
 
 def _check(visit: Visit) -> None:
     """Raise what is wrong with the target."""
-    resolve(visit.network, visit.target, len(visit.paths))
+    resolve(visit.network, visit.target, visit.images)
 
 
 def _sections() -> list[Section]:
@@ -125,9 +135,14 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, probability=probability, seconds=seconds, shape=shape)
+    environment.filters.update(number=number, probability=probability, seconds=seconds, shape=shape, sentence=_sentence)
     environment.globals.update(span=span, count=count, gradient=gradient)
     return environment
+
+
+def _sentence(text: str) -> str:
+    """Begin an error's text, which is written to follow "error:", like a sentence of its own."""
+    return text[:1].upper() + text[1:]
 
 
 def _style() -> Markup:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from striate import __version__
+from striate.files import shown
 from striate.report.visit import Visit
 from striate.results.base import Json
 
@@ -35,8 +36,8 @@ def numbers(visit: Visit) -> dict[str, Json]:
             "notes": list(network.notes),
         },
         "target": visit.target,
-        "pictures": [{"name": name, "path": str(path)} for name, path in zip(visit.names, visit.paths, strict=True)],
-        "broken": [{"path": str(broken.path), "why": broken.text} for broken in visit.broken],
+        "pictures": [{"name": name, "path": shown(path)} for name, path in zip(visit.names, visit.paths, strict=True)],
+        "broken": [{"path": shown(broken.path), "why": broken.text} for broken in visit.broken],
         "results": results,
         "refused": refused,
         "layers": layer_rows(graph),

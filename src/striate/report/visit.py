@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from striate import registry
 from striate.errors import ImageError, OptionError, Stopped, StriateError
+from striate.files import shown
 from striate.images import find_images
 from striate.network import Network
 from striate.progress import Event, check_stop, report
@@ -70,10 +71,11 @@ class Visit:
 
     @property
     def names(self) -> list[str]:
-        """What to call each picture: its file name, with its folder where two have the same."""
+        """What to call each picture: its file name, with its folder where two have the same; always printable."""
         names = [path.name for path in self.paths]
         return [
-            str(Path(path.parent.name, path.name)) if names.count(path.name) > 1 else path.name for path in self.paths
+            shown(Path(path.parent.name, path.name) if names.count(path.name) > 1 else path.name)
+            for path in self.paths
         ]
 
     def run(self, lens: str, *, key: str | None = None, **options: Any) -> Run:
@@ -145,4 +147,5 @@ def arrive(network: Network, paths: Sequence[str | Path], target: str | None) ->
                 raise
             raise ImageError(f"none of the {len(broken)} pictures can be read. The first: {broken[0].text}") from None
         images = network.read(good)
+    network.graph(*images.shape[2:])  # worked out once, here, so that the first lens is not said to have taken so long
     return Visit(network, images, tuple(good), tuple(broken), target)

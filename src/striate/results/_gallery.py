@@ -34,6 +34,7 @@ _LINE = 0.15  # height of a line of caption, inches
 _LETTERS = 17.5  # of 7.5 pt that fit in an inch
 _LARGE_LETTERS = 14.5  # of 8.5 pt
 _TALLEST = 2.0  # a picture higher than this many times its width is made narrower
+_LARGEST_FIGURES, _SMALLEST_FIGURES = 7.0, 3.0  # points; smaller ones could not be read, and are left out
 
 
 def draw_gallery(
@@ -131,6 +132,11 @@ def draw_picture(figure: Figure, drawing: Drawing, left: float, down: float, wid
     )
     axes.imshow(drawing.pixels, interpolation="nearest" if drawing.sharp else "antialiased", aspect="auto")
     axes.set_axis_off()
+    scale = shown_width / columns  # inches a pixel
+    for words, column, row, room in drawing.labels:
+        size = min(_LARGEST_FIGURES, 0.8 * room * scale * 72)
+        if size >= _SMALLEST_FIGURES:
+            text(figure, left + column * scale, down + (row + 0.1 * room) * scale, words, size=size, colour=GREY)
     return down + height
 
 

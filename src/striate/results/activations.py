@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from striate import drawing
 from striate.geometry import Field
 from striate.results._gallery import draw_gallery
+from striate.results._numbering import numbered_sheet
 from striate.results.base import Drawing, Json, Pixels, Result, encode_array
 from striate.results.words import count, shape, span
 
@@ -25,6 +26,8 @@ __all__ = ["Activations", "Peak"]
 Peak = tuple[int, int, float]  # row and column of a unit in its map, and its answer
 LINES = "#c4c4c2"  # between maps whose zero is paper
 PERCENTILE = 99.9  # end of the drawn scale; a few units fire far above all others
+LISTED = 16  # channels whose numbers a caption tells
+CEILING = 0.001  # a largest value that this share of a layer's units have in common is a ceiling, such as ReLU6's 6
 
 By = Literal["mean", "peak", "spread"]
 
@@ -78,14 +81,29 @@ class Activations(Result):
             k: how many; all when there are fewer.
             by: "mean" over the map, which is what the score of a channel is; its "peak"; or the "spread" (standard
                 deviation) over the map: a channel that answers everywhere alike says little about the picture.
-                A layer without places has no spread and goes by its values.
+                Where the layer has a ceiling, as behind ReLU6, the spread counts for the share of the map below it:
+                a map that is all floor and ceiling shows an outline at most. A layer without places has no spread
+                and goes by its values.
         """
         maps = self.grid(layer)[picture].flatten(1).float()
         if by == "spread" and maps.shape[1] > 1:
             strength = maps.std(dim=1, correction=0)
+            if (ceiling := self._ceilings[layer]) is not None:
+                strength = strength * (maps < ceiling).float().mean(dim=1)
         else:
             strength = maps.amax(dim=1) if by == "peak" else maps.mean(dim=1)
         return [int(channel) for channel in strength.topk(min(k, len(strength))).indices]
+
+    @cached_property
+    def _ceilings(self) -> dict[str, float | None]:
+        """The value at which each layer is cut off; None where it is not."""
+        highest = {layer: float(maps.max()) for layer, maps in self.maps.items()}
+        return {
+            layer: highest[layer]
+            if highest[layer] > 0 and float((maps == highest[layer]).float().mean()) >= CEILING
+            else None
+            for layer, maps in self.maps.items()
+        }
 
     def chosen(self, layer: str, picture: int) -> list[int]:
         """Return the channels that are drawn, best first."""
@@ -155,19 +173,29 @@ class Activations(Result):
             cell: least width of one map, in pixels.
         """
         chosen = self.chosen(layer, picture) if channels is None else list(channels)
+        cells = self._cells(layer, picture, chosen, cell)
+        return drawing.sheet(cells, columns=_columns(len(cells)), background=self._background(layer))
+
+    def _cells(self, layer: str, picture: int, channels: Sequence[int], cell: int) -> list[Pixels]:
         low, high = self.scale(layer)
         factor = max(1, math.ceil(cell / self.grid(layer).shape[-1]))
-        cells = [drawing.enlarge(self.picture(layer, picture, channel, low, high), factor) for channel in chosen]
-        background = LINES if self.signed(layer) else drawing.PAPER
-        return drawing.sheet(cells, columns=math.ceil(math.sqrt(len(cells))), background=background)
+        return [drawing.enlarge(self.picture(layer, picture, channel, low, high), factor) for channel in channels]
+
+    def _background(self, layer: str) -> str:
+        return LINES if self.signed(layer) else drawing.PAPER
 
     def caption(self) -> str:
         """Say what is shown, with its value range."""
+        if not self.maps:
+            return "No layer of this network gives maps that have places. Name layers without (--layers) to see those."
         how = {"mean": "largest mean", "peak": "largest peak", "spread": "largest spread over the picture"}
-        return (
+        text = (
             f"{count(len(self.maps), 'layer')}, {count(len(self), 'picture')}. Of each layer the channels with the "
-            f"{how[self.chosen_by]}; one scale for a layer."
+            f"{how[self.chosen_by]}, their numbers below; one scale for a layer."
         )
+        if self.chosen_by == "spread" and any(ceiling is not None for ceiling in self._ceilings.values()):
+            text += " Where a layer has a ceiling, those that are little at it go first."
+        return text
 
     def numbers(self) -> dict[str, Json]:
         """Return every number behind the drawings, ready for JSON."""
@@ -186,10 +214,18 @@ class Activations(Result):
             channels, *size = self.grid(layer).shape[1:]
             for picture in range(len(self)):
                 chosen = self.chosen(layer, picture)
-                listed = ", ".join(str(channel) for channel in chosen[:4]) + ("..." if len(chosen) > 4 else "")
-                words = f"Picture {picture + 1}: {len(chosen)} of {count(channels, 'channel')}, {shape(size)}: {listed}"
-                pixels = self.sheet(layer, picture, chosen)
-                drawings.append(Drawing(layer, words, pixels, low, high, signed=self.signed(layer), sharp=True))
+                listed = ", ".join(str(channel) for channel in chosen[:LISTED])
+                listed += f" and {len(chosen) - LISTED} more" if len(chosen) > LISTED else ""
+                words = f"Picture {picture + 1}: {len(chosen)} of {count(channels, 'channel')}, {shape(size)}: {listed}."
+                pixels, labels = numbered_sheet(
+                    self._cells(layer, picture, chosen, cell=56),
+                    [str(channel) for channel in chosen],
+                    columns=_columns(len(chosen)),
+                    room=0.044,
+                    background=self._background(layer),
+                )
+                signed = self.signed(layer)
+                drawings.append(Drawing(layer, words, pixels, low, high, signed=signed, sharp=True, labels=labels))
         return drawings
 
     def figure(self) -> Figure:
@@ -222,3 +258,8 @@ class Activations(Result):
             "chosen": chosen,
             "chosen_maps": encode_array(shown),  # (N, k, h, w)
         }
+
+
+def _columns(how_many: int) -> int:
+    """Make a sheet about square."""
+    return max(1, math.ceil(math.sqrt(how_many)))

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate import drawing
-from striate.results.base import Drawing, Json, Pixels, Result, encode_array
+from striate.results._numbering import numbered_sheet
+from striate.results.base import Drawing, Json, Label, Pixels, Result, encode_array
 from striate.results.words import count, number, shape, span
 
 __all__ = ["FilterBank"]
@@ -81,15 +82,25 @@ class FilterBank(Result):
             columns: in the sheet; None chooses a sheet a little wider than high.
             cell: wanted width of one kernel, in pixels.
         """
+        cells, _, own_columns = self._cells(indices, cell)
+        return drawing.sheet(
+            cells, own_columns if self._by_channel else columns or own_columns, background=self._background
+        )
+
+    def _cells(self, indices: Sequence[int] | None, cell: int) -> tuple[list[Pixels], list[str], int]:
+        """Return the kernels of a sheet, what to write below each, and how many to set in a row."""
         chosen = list(range(min(len(self), MOST))) if indices is None else list(indices)
         factor = max(1, round(cell / self.weights.shape[-1]))
         if self._by_channel:  # a row for each filter, a column for each input channel
             chosen, channels = chosen[:16], range(min(self.weights.shape[1], 16))
             cells = [drawing.enlarge(self.picture(index, one), factor) for index in chosen for one in channels]
-            return drawing.sheet(cells, columns=len(channels), background=LINES)
+            return cells, ["" if one else str(index) for index in chosen for one in channels], len(channels)
         cells = [drawing.enlarge(self.picture(index), factor) for index in chosen]
-        columns = columns or max(1, math.ceil(math.sqrt(len(cells) * 1.6)))
-        return drawing.sheet(cells, columns=columns, background=drawing.PAPER if self.colour else LINES)
+        return cells, [str(index) for index in chosen], max(1, math.ceil(math.sqrt(len(cells) * 1.6)))
+
+    @property
+    def _background(self) -> str:
+        return drawing.PAPER if self.colour else LINES
 
     def caption(self) -> str:
         """Say what is shown, with its value range."""
@@ -123,19 +134,24 @@ class FilterBank(Result):
 
     def drawings(self) -> list[Drawing]:
         """Return one sheet of the bank; a matrix where every kernel is a single weight."""
+        labels: tuple[Label, ...] = ()
         if self._matrix:
             pixels = self._signed(self.weights.detach().float().numpy()[:, :, 0, 0])
             caption = "One row for each filter, one column for each input channel."
         else:
             shown = 16 if self._by_channel else MOST
             chosen = self.strongest(shown) if len(self) > shown else None
-            pixels = self.sheet(chosen)
-            caption = "A row for each filter, a column for each channel." if self._by_channel else "In their order."
+            cells, words, columns = self._cells(chosen, cell=40)
+            pixels, labels = numbered_sheet(cells, words, columns=columns, room=0.022, background=self._background)
+            if self._by_channel:
+                caption = "A row for each filter, its number below; a column for each channel."
+            else:
+                caption = "In their order, the number of each below." if chosen is None else "The strongest first."
         high = self.largest
         low, unit = 0.0 - high, ""
         if self.colour:  # three colours have no one scale: the range stands in the caption
-            return [Drawing(self.layer, f"{caption} Weights {self._range()}.", pixels, sharp=True)]
-        return [Drawing(self.layer, caption, pixels, low, high, unit, signed=True, sharp=True)]
+            return [Drawing(self.layer, caption, pixels, sharp=True, labels=labels)]
+        return [Drawing(self.layer, caption, pixels, low, high, unit, signed=True, sharp=True, labels=labels)]
 
     @property
     def _matrix(self) -> bool:

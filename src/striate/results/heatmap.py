@@ -89,6 +89,18 @@ class Heatmap(Result):
             text += f" {count(missing, 'value is', 'values are')} not a number and drawn grey."
         return text
 
+    def trust(self, picture: int) -> str:
+        """Say how far the map of a picture misses what it should sum to; empty where it claims no sum."""
+        missed, begins = (self.details.get(key) for key in ("completeness_error", "baseline_scores"))
+        if missed is None or begins is None:
+            return ""
+        change = float(self.score_values[picture]) - begins[picture]
+        blank = self.details.get("baseline", "the blank picture")
+        return (
+            f"From {blank} the score changes by {number(change)}; the map's sum misses that by "
+            f"{number(abs(missed[picture]), 2)}."
+        )
+
     def numbers(self) -> dict[str, Json]:
         """Return every number behind the drawings, ready for JSON."""
         values = _array(self.scores)
@@ -133,7 +145,7 @@ class Heatmap(Result):
         low, high = self.scale()
         drawings = []
         for index, (address, score) in enumerate(zip(self.target, self.score_values.tolist(), strict=True)):
-            words = f"Score {number(score)}."
+            words = f"Score {number(score)}. {self.trust(index)}".rstrip()
             for kind, pixels in (("over the picture", self.overlay), ("alone", self.raw)):
                 drawings.append(
                     Drawing(

@@ -39,9 +39,16 @@ def _row(row: Mapping[str, Any]) -> Mapping[str, Any]:
         "parameters": f"{row['parameters']:,}" if row["parameters"] else "",
         "multiply_adds": f"{row['multiply_adds']:,}" if row["multiply_adds"] else "",
         "field": shape(field["size"]) if field["size"] else "",
-        "step": " x ".join(number(step) for step in dict.fromkeys(field["stride"])) if field["stride"] else "",
+        "step": _step(field),
         "status": field["status"],
     }
+
+
+def _step(field: Mapping[str, Any]) -> str:
+    """Write how far apart the fields of neighbours lie; nothing where all see the same."""
+    if not field["stride"] or field["status"] == "whole input":
+        return ""
+    return " x ".join(number(step) for step in dict.fromkeys(field["stride"]))
 
 
 def _window(row: Mapping[str, Any]) -> str:

@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from striate import drawing
 from striate.report.pictures import map_uri
 from striate.report.visit import Visit
 from striate.results import Activations, FilterBank
+from striate.results.base import Pixels
 from striate.results.fields import field_sentence
+from striate.results.filters import LINES
 from striate.results.words import count, number, shape
 
 __all__ = ["PLACE", "TITLE", "build"]
@@ -19,6 +22,7 @@ TITLE = "Inside"
 
 MOST_FILTERS = 96
 MOST_DEPTHS = 6
+ENLARGED = 8  # pixels for each weight of a kernel among others
 CHANNELS = 6  # feature maps shown of each depth and picture
 
 
@@ -49,8 +53,17 @@ def _bank(bank: FilterBank) -> Mapping[str, Any]:
         "left_out": len(bank) - len(chosen),
         "width": bank.weights.shape[-1],
         "wide": not bank.colour and bank.weights.shape[1] > 1,
-        "cells": [{"index": index, "norm": norms[index], "uri": map_uri(bank.picture(index))} for index in chosen],
+        "cells": [{"index": index, "norm": norms[index], "uri": map_uri(_filter(bank, index))} for index in chosen],
     }
+
+
+def _filter(bank: FilterBank, index: int) -> Pixels:
+    """Draw one filter; over several channels enlarged beforehand, so that the gaps between them stay thin."""
+    channels = bank.weights.shape[1]
+    if bank.colour or channels == 1:
+        return bank.picture(index)
+    kernels = [drawing.enlarge(bank.picture(index, channel), ENLARGED) for channel in range(channels)]
+    return drawing.sheet(kernels, columns=channels, background=LINES)
 
 
 def _depths(activations: Activations, names: Sequence[str]) -> list[Mapping[str, Any]]:

@@ -111,12 +111,21 @@ def build(visit: Visit) -> Mapping[str, Any] | None:
             {
                 "index": index,
                 "name": name,
+                "subject": _subject(first.target[index]) if first else "",
                 "target": first.target[index] if first else "",
                 "score": float(first.score_values[index]) if first else None,
                 "cells": cells,
             }
         )
     return {"pictures": pictures, "refused": _refused(runs), "together": _together(shown)}
+
+
+def _subject(target: str) -> str:
+    """Return the class that is explained, as a person calls it; empty where the target is none."""
+    name = target.removeprefix("class:")
+    if name == target:
+        return ""
+    return f"class {name}" if name.isdecimal() else name
 
 
 def _refused(runs: Mapping[str, Run]) -> dict[str, list[str]]:
@@ -172,4 +181,5 @@ def _cell(
         "layer": heatmap.details.get("layer"),
         "native": shape(heatmap.native.shape[1:]),
         "empty": heatmap.scale(index)[1] == 0,
+        "trust": heatmap.trust(index),
     }

@@ -1,0 +1,150 @@
+"""Networks that are awkward to run: written into, compiled, in training, looked at from several threads."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import striate
+from striate.errors import NetworkError
+
+SPEC = striate.InputSpec(3, 16, 16)
+
+
+class Small(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.first, self.norm = nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6)
+        self.second, self.head = nn.Conv2d(6, 4, 3, stride=2), nn.Linear(4, 3)
+        for weight in self.parameters():
+            weight.data.copy_(torch.randn(weight.shape, generator=generator))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.second(self.norm(self.first(images)).relu()).relu().mean((2, 3)))
+
+
+@pytest.fixture
+def images():
+    return torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+def looks(network, images):
+    return {
+        "logits": lambda: network(images),
+        "cam": lambda: striate.lenses.grad_cam(network, images, 1).scores,
+        "unit": lambda: striate.lenses.saliency(network, images, "first:0").scores,
+        "maps": lambda: striate.lenses.activations(network, images, layers="second").maps["second"],
+    }
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_several_threads_do_not_disturb_one_another(images, training):
+    module = Small().train(training)
+    network = striate.Network(module, SPEC)
+    expected = {name: look() for name, look in looks(network, images).items()}
+    statistics = module.norm.running_mean.clone()
+    wrong: list[str] = []
+
+    def work(name, look):
+        for _ in range(25):
+            try:
+                if not torch.equal(look(), expected[name]):
+                    wrong.append(name)
+            except BaseException as error:
+                wrong.append(f"{name}: {error!r}")
+
+    threads = [threading.Thread(target=work, args=item) for item in looks(network, images).items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert module.training == training
+    assert torch.equal(module.norm.running_mean, statistics)
+    assert all(weight.requires_grad for weight in module.parameters())
+
+
+def test_a_network_may_write_into_its_pictures():
+    class Writing(Small):
+        def forward(self, images: Tensor) -> Tensor:
+            return super().forward(images.sub_(0.5).mul_(2))
+
+    for channels in (1, 3):
+        module = Writing()
+        module.first = nn.Conv2d(channels, 6, 3)
+        network = striate.Network(module, striate.InputSpec(channels, 16, 16))
+        images = torch.rand(2, channels, 16, 16)
+        kept = images.clone()
+        expected = Small.forward(module.eval(), (images - 0.5) * 2)
+        torch.testing.assert_close(network(images), expected.detach())
+        for look in looks(network, images).values():
+            look()
+        fields = striate.lenses.receptive_field(network, images, "first:0@max")
+        maps = module.first((kept - 0.5) * 2)[:, 0].detach()
+        torch.testing.assert_close(fields.values, maps.amax((1, 2)))
+        assert torch.equal(images, kept)
+
+
+def test_counters_and_other_buffers_are_put_back(images):
+    class Counting(Small):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("seen", torch.zeros(1))
+            self.register_buffer("last", torch.zeros(1))
+
+        def forward(self, images: Tensor) -> Tensor:
+            self.seen += len(images)
+            self.last = images.mean().reshape(1)
+            return super().forward(images)
+
+    module = Counting()
+    for look in looks(striate.Network(module, SPEC), images).values():
+        look()
+    assert (module.seen.item(), module.last.item()) == (0, 0)
+
+
+def test_gradients_and_fields_where_the_caller_is_in_inference_mode(images):
+    expected = striate.lenses.grad_cam(striate.Network(Small(), SPEC), images, 1)
+    network = striate.Network(Small(), SPEC)
+    with torch.inference_mode():
+        found = striate.lenses.grad_cam(network, images.clone(), 1)
+        assert network.graph().layer("second").field.status == "exact"
+        made_inside = striate.Network(Small(), SPEC)
+        torch.testing.assert_close(made_inside(images), network(images))
+        with pytest.raises(NetworkError, match="Inference tensors cannot be saved for backward"):
+            striate.lenses.saliency(made_inside, images, 1)
+    torch.testing.assert_close(found.scores, expected.scores)
+
+
+def test_a_module_compiled_in_place_is_run_as_it_is_written(images):
+    module = Small().eval()
+    expected = striate.lenses.grad_cam(striate.Network(module, SPEC), images, 1, layer="second").scores
+    module.compile(backend="eager")
+    module(images)
+    found = striate.lenses.grad_cam(striate.Network(module, SPEC), images, 1, layer="second").scores
+    torch.testing.assert_close(found, expected)
+
+
+def test_failures_of_the_network_say_on_what(images):
+    class Fixed(Small):
+        def forward(self, images: Tensor) -> Tensor:
+            if images.shape[2:] != (16, 16):
+                raise ValueError("I take 16 x 16 only")
+            return super().forward(images)
+
+    network = striate.Network(Fixed(), SPEC)
+    for look in looks(network, torch.rand(2, 3, 20, 20)).values():
+        with pytest.raises(NetworkError, match=r"picture batch of \d x 3 x 20 x 20: ValueError: I take 16 x 16 only"):
+            look()
+
+
+def test_half_precision_and_double_run_in_their_own_type(images):
+    for dtype in (torch.bfloat16, torch.float64):
+        network = striate.Network(Small().to(dtype), SPEC)
+        found = striate.lenses.integrated_gradients(network, images, 1, steps=4)
+        assert found.recipe.dtype == str(dtype).removeprefix("torch.")
+        assert torch.isfinite(found.scores).all()
