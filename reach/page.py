@@ -40,10 +40,10 @@ def write_page(path: Path, results: Sequence[dict[str, Any]]) -> int:
         f"timm {version('timm')}: {len(results)} networks; {counts['ok']} pass everything, {counts['refused']} "
         f"pass with a clear refusal, {counts['failed']} fail.",
         "",
-        "✓ passed; – refused with a reason, or beyond the network itself, the number says which; ✗ failed. "
-        "Two signs: with 3 channels, and with 1 channel not square; one sign where both are "
-        "alike. `field` is the receptive field of the last map's strongest unit, `channel` the gradient of a channel of the last map. Rows of the graph whose receptive field is unknown "
-        "are counted after the slash.",
+        "✓ passed; – refused with a reason, or beyond the network itself, the number says which; ✗ failed. Two signs: "
+        "with 3 channels, and with 1 channel not square; one sign where both are alike. `field` is the receptive field "
+        "of the last map's strongest unit, `channel` the gradient of a channel of the last map. Rows of the graph "
+        "whose receptive field is unknown are counted after the slash.",
         "",
         "| network | rows | rectifiers | " + " | ".join(COLUMNS) + " | pictures |",
         "|" + " --- |" * (len(COLUMNS) + 4),

@@ -159,7 +159,7 @@ def test_error_is_for_people(words, message, capsys):
 
 def test_input_must_be_described_in_full(split, capsys):
     """A network of one channel cannot go with the mean of three."""
-    words = [word for word in split if word not in ("--mean", "0.5", "--std", "0.25")]
+    words = ["0.1,0.2,0.3" if word == "0.5" else word for word in split]
     assert main(["layers", *words]) == 2
     assert re.search(r"mean has 3 values for 1 channels", capsys.readouterr().err)
 

@@ -52,7 +52,7 @@ def test_forbidden(tmp_path):
         (b"version https://git-lfs.github.com/spec/v1", "`git lfs pull`"),
         (b"hello\x1b[31m", r"it begins with b'hello\x1b[3'"),
         (b"P6 1 1 255\n\0\0\0", "it begins with"),  # Pillow could read PPM; we do not
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "it begins with"),  # nor call Ghostscript
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 'text ("%!PS-Adobe'),  # nor Ghostscript
     ],
 )
 def test_not_a_picture_says_what_it_seems_to_be(tmp_path, content, seems):
@@ -124,7 +124,7 @@ def test_decompression_bombs_are_refused_before_decoding(tmp_path, kind):
 
 def test_the_limit_is_ours_and_pillows_is_untouched(monkeypatch):
     data = save(Image.new("1", (15_000, 12_000)), "PNG")  # 180 million pixels in 22 kB
-    assert "15,000 x 12,000 pixels, more than the 178 million" in refusal(data) or "180000000" in refusal(data)
+    assert "15,000 x 12,000 pixels, more than the 178 million" in refusal(data) or "180,000,000 pixels" in refusal(data)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)  # as careless programs do
     assert refusal(data, name="big.png") == (
         "big.png has 15,000 x 12,000 pixels, more than the 178 million that are read: it may be a decompression bomb. "

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import striate
 from striate.errors import AddressError, ImageError, MissingExtraError, NetworkError, OptionError
 from striate.sources import ASSUMED
+from striate.spec import UNKNOWN_NORMALISATION
 
 SOURCE = """
 from torch import nn
@@ -121,7 +122,7 @@ def test_what_was_put_right_is_said(network, file, tmp_path):
         ASSUMED,
     )
     again = striate.load(tmp_path / "checkpoint.pt", factory=f"{file}:make", spec={"channels": 1, "mean": (0.5,)})
-    assert len(again.notes) == 2
+    assert again.notes[2:] == (UNKNOWN_NORMALISATION,)  # std was not given
     assert (again.spec.channels, again.spec.mean, again.spec.height) == (1, (0.5,), 224)
 
 
@@ -141,8 +142,8 @@ def test_pickled_code_is_never_run(held, tmp_path, file):
 
 
 WRONG_WEIGHTS = {
-    "missing": (lambda state: state.pop("conv.weight"), r"1 weights are missing \(first: conv.weight\)"),
-    "extra": (lambda state: state.update(other=torch.zeros(1)), r"1 are of no use \(first: other\)"),
+    "missing": (lambda state: state.pop("conv.weight"), r"1 of its 9 weights are missing \(first: conv.weight\)"),
+    "extra": (lambda state: state.update(other=torch.zeros(1)), r"1 in the file fit nowhere \(first: other\)"),
     "shape": (lambda state: state.update({"head.bias": torch.zeros(7)}), r"head.bias is 7, not 3"),
 }
 
@@ -161,13 +162,15 @@ def test_sources_that_are_none(tmp_path, file):
     (tmp_path / "notes.txt").write_text("hello")
     (tmp_path / "broken.safetensors").write_bytes(b"\x00" * 40)
     (tmp_path / "broken.pt").write_bytes(b"hello")
+    (tmp_path / "empty.pt").write_bytes(b"")
     torch.save({"weight": torch.zeros(2)}, tmp_path / "weights.pt")
     cases = {
         "efficientnet_lite": r"Did you mean efficientnet_lite\d",
         str(tmp_path): "is a folder",
         str(tmp_path / "notes.txt"): "not a kind of file that holds a network",
         str(tmp_path / "broken.safetensors"): "cannot be read as safetensors",
-        str(tmp_path / "broken.pt"): "cannot be read without running code",
+        str(tmp_path / "broken.pt"): "is broken, or no checkpoint of PyTorch",
+        str(tmp_path / "empty.pt"): "empty.pt: is empty",
         str(tmp_path / "weights.pt"): "not what they are for. Say how the module is made",
         "timm:resnet1": "timm has no network 'resnet1'. Did you mean",
         "torchvision:resnet1": "torchvision has no network 'resnet1'. Did you mean",
@@ -248,6 +251,22 @@ def test_exported_programs_keep_their_layers(exported):
     expected = striate.lenses.saliency(striate.Network(module, network.spec), images, 1, rule="guided")
     found = striate.lenses.saliency(network, images, 1, rule="guided")
     torch.testing.assert_close(found.scores, expected.scores)
+
+
+def test_programs_for_one_picture_take_one_at_a_time(tmp_path):
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    torch.export.save(torch.export.export(module, (torch.randn(1, 3, 9, 9),), strict=False), tmp_path / "one.pt2")
+    network = striate.load(tmp_path / "one.pt2")
+    images = torch.rand(2, 3, 9, 9)
+    found = striate.lenses.smoothgrad(network, images[:1], 1, samples=3)
+    expected = striate.lenses.smoothgrad(striate.Network(module, network.spec), images[:1], 1, samples=3)
+    torch.testing.assert_close(found.scores, expected.scores)
+    assert [row.kind for row in network.graph().rows][:2] == ["conv", "relu"]
+    with pytest.raises(ImageError, match="2 pictures for one, which was exported for one at a time"):
+        network(images)
+    torch.export.save(torch.export.export(module, (torch.randn(2, 3, 9, 9),), strict=False), tmp_path / "two.pt2")
+    with pytest.raises(NetworkError, match="exported for batches of exactly 2 pictures"):
+        striate.load(tmp_path / "two.pt2")
 
 
 def _rewritten(path, target, change):
@@ -490,7 +509,7 @@ def test_prefixes_stay_where_they_belong(tmp_path):
         def forward(self, images: Tensor) -> Tensor:
             return self.module(images).mean((2, 3))
 
-    for prefix, notes in (("", 0), ("_orig_mod.module.", 2)):
+    for prefix, notes in (("", 0), ("_orig_mod.module.", 2), ("model.backbone.", 2)):
         state = {prefix + key: value for key, value in Holder().state_dict().items()}
         torch.save(state, tmp_path / "weights.pt")
         network = striate.load(tmp_path / "weights.pt", factory=Holder, spec=striate.InputSpec(1, 4, 4))

@@ -22,14 +22,9 @@ from torch import nn
 
 from striate.errors import NetworkError
 from striate.network import Network
-from striate.spec import InputSpec
+from striate.spec import UNKNOWN_NORMALISATION, InputSpec
 
-__all__ = ["NOT_STORED", "load_exported"]
-
-NOT_STORED = (
-    "An exported program does not say how pictures are normalised: values from 0 to 1 are assumed. "
-    "Give mean and std (spec=, or --mean and --std)."
-)
+__all__ = ["load_exported"]
 
 _SIZES = "add sub mul floordiv truediv mod pow neg pos abs eq ne lt le gt ge and_ or_ not_ getitem index".split()
 _CALLS = re.compile(
@@ -58,7 +53,7 @@ def load_exported(path: Path) -> Network:
     Raises:
         NetworkError: broken, of another kind, or holding what would be run as code.
     """
-    notes = [NOT_STORED]
+    notes = [UNKNOWN_NORMALISATION]
     try:
         program = _opened(path)
         module = _with_layers(program, notes)
@@ -76,13 +71,13 @@ def load_exported(path: Path) -> Network:
     if len(shapes) != 1 or len(shapes[0]) != 4:
         raise NetworkError(f"{path}: takes {len(shapes)} inputs, where one batch of pictures N x C x H x W is needed.")
     batch, channels, height, width = shapes[0]
-    if isinstance(batch, int):
-        notes.append(
-            f"It was exported for batches of exactly {batch}. To look at several pictures at once, export it with a "
-            "dynamic batch dimension."
+    if isinstance(batch, int) and batch != 1:
+        raise NetworkError(
+            f"{path}: was exported for batches of exactly {batch} pictures. Export it with a dynamic batch dimension "
+            "(torch.export.Dim), or for a single picture."
         )
     spec = InputSpec(int(channels), int(height), int(width))
-    return Network(module, spec, name=path.stem, notes=notes)
+    return Network(module, spec, name=path.stem, notes=notes, one_by_one=isinstance(batch, int))
 
 
 def _with_layers(program: torch.export.ExportedProgram, notes: list[str]) -> nn.Module:

@@ -45,6 +45,7 @@ class Network:
         name: what to call it in captions.
         factory: how the module is made again ("timm:NAME", "package.module:function"), or None.
         notes: sentences on what was put right while loading; shown by every face.
+        one_by_one: it takes no more than one picture at a time (a program exported so).
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Network:
         name: str | None = None,
         factory: str | None = None,
         notes: Sequence[str] = (),
+        one_by_one: bool = False,
     ) -> None:
         """Wrap a module.
 
@@ -66,6 +68,7 @@ class Network:
             name: for captions; the class of the module unless given.
             factory: how the module is made again by `striate.load`.
             notes: what should be known about how it was loaded.
+            one_by_one: it takes no more than one picture at a time.
 
         Raises:
             NetworkError: `module` is no module.
@@ -79,6 +82,7 @@ class Network:
         self.name = name or type(self.module).__name__
         self.factory = factory
         self.notes = tuple(notes)
+        self.one_by_one = one_by_one
         self._graphs: dict[tuple[int, ...], Graph] = {}
         self._hash: tuple[tuple[float, ...], str] | None = None
 
@@ -159,6 +163,11 @@ class Network:
             raise ImageError(f"{images.shape[1]} channels for {self.name}, which takes {self.spec.channels}.")
         if images.shape[0] == 0:
             raise ImageError("an empty batch: there is no picture in it.")
+        if self.one_by_one and images.shape[0] > 1:
+            raise ImageError(
+                f"{images.shape[0]} pictures for {self.name}, which was exported for one at a time. Give one picture, "
+                "or export it with a dynamic batch dimension (torch.export.Dim)."
+            )
         images = images.detach().to(self.device, self.dtype)
         if not bool(torch.isfinite(images).all()):
             raise ImageError("there are NaN or infinite values in the pictures.")

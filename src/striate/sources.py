@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import pickle
 import sys
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,9 +18,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from striate.errors import NetworkError
-from striate.exported import NOT_STORED, load_exported
+from striate.exported import load_exported
 from striate.network import FORMAT, Network
-from striate.spec import InputSpec
+from striate.spec import UNKNOWN_NORMALISATION, InputSpec
 from striate.zoo import BUILT_IN, built_in, timm_network, torchvision_network
 
 __all__ = ["load"]
@@ -77,7 +79,10 @@ def load(
     network.module.to(memory_format=torch.channels_last)
     if spec is not None:
         network.spec = spec if isinstance(spec, InputSpec) else network.spec.changed(**spec)
-        network.notes = tuple(note for note in network.notes if note not in (ASSUMED, NOT_STORED))
+        unsaid = {ASSUMED, UNKNOWN_NORMALISATION} & set(network.notes)
+        network.notes = tuple(note for note in network.notes if note not in unsaid)
+        if unsaid and not isinstance(spec, InputSpec) and not {"mean", "std"} <= set(spec):
+            network.notes += (UNKNOWN_NORMALISATION,)
     if class_names is not None:
         network.class_names = tuple(class_names)
     try:
@@ -154,11 +159,13 @@ def _read_checkpoint(path: Path, notes: list[str]) -> dict[str, Tensor]:
     try:
         held = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch reports bad files by many types
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if not isinstance(error, pickle.UnpicklingError) or not zipfile.is_zipfile(path):
+            kind = "empty" if path.stat().st_size == 0 else "broken, or no checkpoint of PyTorch"
+            raise NetworkError(f"{path}: is {kind}.") from error
+        # torch's own text advises to run the code
         raise NetworkError(
-            f"{path}: cannot be read without running code that is stored in it ({first}). "
-            "If it holds a whole module or other objects, save its weights alone where it was made: "
-            "torch.save(model.state_dict(), path)."
+            f"{path}: cannot be read without running code that is stored in it: it holds more than tensors. "
+            "Save the weights alone where it was made: torch.save(model.state_dict(), path)."
         ) from error
     for key in ("state_dict", "model_state_dict", "model", "model_state", "net", "weights"):
         if isinstance(held, dict) and isinstance(held.get(key), dict):
@@ -173,11 +180,12 @@ def _read_checkpoint(path: Path, notes: list[str]) -> dict[str, Tensor]:
 def _without_prefix(
     state: dict[str, Tensor], own: dict[str, Tensor], path: Path, notes: list[str]
 ) -> dict[str, Tensor]:
-    """Take off what wrappers put before every name (DataParallel, compile), while the names are not the module's."""
+    """Take off what wrappers put before every name (DataParallel, Lightning), while no name is the module's."""
     while not set(state) & set(own):
-        prefix = next((word for word in ("module.", "_orig_mod.") if all(key.startswith(word) for key in state)), None)
-        if prefix is None:
+        first = {key.partition(".")[0] for key in state if "." in key}
+        if len(first) != 1 or not all("." in key for key in state):
             break
+        prefix = f"{first.pop()}."
         notes.append(f"The prefix {prefix!r} was taken off all weights of {path.name}.")
         state = {key.removeprefix(prefix): value for key, value in state.items()}
     return state
@@ -272,12 +280,12 @@ def _fill(module: nn.Module, state: dict[str, Tensor], path: Path, notes: list[s
     if missing or extra or wrong:
         parts = []
         if missing:
-            parts.append(f"{len(missing)} weights are missing (first: {missing[0]})")
+            parts.append(f"{len(missing)} of its {len(own)} weights are missing (first: {missing[0]})")
         if extra:
-            parts.append(f"{len(extra)} are of no use (first: {extra[0]})")
+            parts.append(f"{len(extra)} in the file fit nowhere (first: {extra[0]})")
         if wrong:
             shapes = [" x ".join(map(str, held[wrong[0]].shape)) for held in (state, own)]
-            parts.append(f"{len(wrong)} have another shape (first: {wrong[0]} is {shapes[0]}, not {shapes[1]})")
+            parts.append(f"of other shape: {len(wrong)} (first: {wrong[0]} is {shapes[0]}, not {shapes[1]})")
         raise NetworkError(
             f"{path} does not fit {type(module).__name__}: {', '.join(parts)}. Is it the right architecture?"
         )

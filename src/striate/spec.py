@@ -14,7 +14,12 @@ from torch import Tensor
 
 from striate.errors import ImageError, NetworkError, OptionError
 
-__all__ = ["InputSpec"]
+__all__ = ["UNKNOWN_NORMALISATION", "InputSpec"]
+
+UNKNOWN_NORMALISATION = (
+    "How the network's pictures are normalised is not known: values from 0 to 1 are assumed. "
+    "Give mean and std (spec=, or --mean and --std)."
+)
 
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,

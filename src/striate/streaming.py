@@ -8,12 +8,13 @@ import torch
 
 from striate import progress
 from striate.errors import OptionError
+from striate.network import Network
 
 __all__ = ["in_chunks"]
 
 
 def in_chunks(
-    total: int, run: Callable[[int, int], None], *, device: torch.device, task: str, chunk: int | None = None
+    network: Network, total: int, run: Callable[[int, int], None], *, task: str, chunk: int | None = None
 ) -> None:
     """Call ``run(start, stop)`` over 0 to `total` in pieces, halving them when memory runs out.
 
@@ -21,9 +22,9 @@ def in_chunks(
     its last allocation.
 
     Args:
+        network: that is run; its device decides the size of a piece unless given.
         total: number of items.
         run: does the items from start to stop.
-        device: where it runs; decides the size of a piece unless given.
         task: what to call it where progress is shown.
         chunk: items in one piece, at least 1.
 
@@ -33,7 +34,7 @@ def in_chunks(
     """
     if chunk is not None and chunk < 1:
         raise OptionError(f"chunk must be at least 1, got {chunk}.")
-    size = chunk or (8 if device.type == "cpu" else 64)
+    size = 1 if network.one_by_one else chunk or (8 if network.device.type == "cpu" else 64)
     start = 0
     while start < total:
         stop = min(start + size, total)

@@ -246,7 +246,10 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
         inside = visit is not None and visit.name != "" and next(visit.module.children(), None) is None
         if visit is not None and inside:
             if visit.draft is None:
-                visit.draft = self._begin(visit, type(visit.module).__name__, functional=False, owner=visit.module)
+                kind = type(visit.module).__name__
+                if kind == "InterpreterModule":  # of an exported program: what it does says more
+                    kind = _KINDS.get(name.lstrip("_"), name.lstrip("_"))
+                visit.draft = self._begin(visit, kind, functional=False, owner=visit.module)
             return visit.draft
         if name in _SILENT and len(came_from) < 2:
             return None

@@ -111,6 +111,24 @@ def test_a_broken_picture_is_listed_and_the_rest_is_shown(network, paths, tmp_pa
     assert len(numbers["pictures"]) == 2
 
 
+def test_names_of_files_that_no_text_holds_are_shown(network, paths, tmp_path):
+    odd = tmp_path / "line\nbreak \udcff<script>.png"  # a byte that is not UTF-8, as Linux allows
+    odd.write_bytes(paths[0].read_bytes())
+    heard: list[str] = []
+    page, numbers = read(look(network, [odd], tmp_path / "out", on_broken=heard.extend))
+    assert numbers["pictures"][0]["name"] == r"line\nbreak \udcff<script>.png"
+    assert r"\udcff<script>.png" in page.text
+    assert not heard
+
+
+def test_who_looks_hears_of_broken_pictures(network, paths, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"")
+    heard: list[str] = []
+    look(network, [paths[0], tmp_path / "broken.png"], tmp_path / "out", on_broken=heard.extend)
+    assert len(heard) == 1
+    assert "broken.png is empty" in heard[0]
+
+
 def test_without_one_good_picture_there_is_no_report(network, tmp_path):
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(b"nothing")

@@ -66,3 +66,21 @@ def test_silence_can_be_drawn(activations):
     pixels = silent.picture("conv1", 0, 0)
     np.testing.assert_array_equal(pixels[0, 0], drawing.magma(np.zeros(1))[0])
     silent.figure()
+
+
+def test_behind_a_ceiling_a_map_that_is_little_at_it_goes_first(activations):
+    maps = torch.zeros(2, 5, 6, 8)
+    maps[:, 1, :3] = 6.0  # half floor, half ceiling: the spread is 3, counted for the half below
+    maps[:, 3] = torch.linspace(0, 5.9, 48).view(6, 8)  # spread 1.7, all of it below
+    known = replace(activations, maps={"conv1": maps})
+    assert known.strongest("conv1", 0, 2, by="spread") == [3, 1]
+    assert "ceiling" in known.caption()
+
+
+def test_every_map_on_the_sheet_has_its_number_below(activations):
+    sheet = activations.drawings()[0]
+    assert [label.words for label in sheet.labels] == [str(channel) for channel in activations.chosen("conv1", 0)]
+    assert all(label.words in sheet.caption for label in sheet.labels)
+    (written,) = [label for label in sheet.labels if label.left == 0 and label.top < sheet.pixels.shape[0] / 2]
+    place = sheet.pixels[written.top : written.top + written.height, : sheet.labels[1].left - 2]
+    assert (place == drawing.rgb(drawing.PAPER)).all()

@@ -54,3 +54,10 @@ def test_a_bank_of_zeros_can_be_drawn(filters):
     empty = replace(filters, weights=torch.zeros(2, 3, 5, 5))
     assert (empty.picture(0) == 128).all()
     replace(empty, colour=False).figure()
+
+
+def test_kernels_are_numbered_and_empty_places_are_paper():
+    bank = FilterBank(weights=torch.ones(3, 1, 3, 3), layer="depthwise", colour=False)
+    (sheet,) = bank.drawings()
+    assert [label.words for label in sheet.labels] == ["0", "1", "2"]
+    np.testing.assert_array_equal(sheet.pixels[-1, -1], drawing.rgb(drawing.PAPER))

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from striate import drawing
+from striate.results.words import number
 
 
 def test_one_scale_over_all_pictures_and_one_for_each(heatmap):
@@ -82,3 +83,12 @@ def test_small_maps_keep_their_own_size(heatmap, tmp_path):
     assert enlarged.arrays()["native"].shape == (2, 3, 4)
     assert enlarged.numbers()["native"]["shape"] == [2, 3, 4]
     assert "native" not in heatmap.arrays()
+
+
+def test_the_sum_that_a_map_misses_is_said(heatmap):
+    assert heatmap.trust(0) == ""
+    count = len(heatmap)
+    details = {"baseline": "black", "baseline_scores": [1.0] * count, "completeness_error": [-0.25] * count}
+    change = float(heatmap.score_values[0]) - 1
+    text = replace(heatmap, details=details).trust(0)
+    assert text == f"From black the score changes by {number(change)}; the map's sum misses that by 0.25."

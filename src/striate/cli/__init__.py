@@ -78,5 +78,6 @@ def _usage(error: click.ClickException) -> str:
 
 
 def _fail(text: str) -> int:
-    click.echo(f"{click.style('error:', fg='red')} {text}", err=True)
+    plain = bool(os.environ.get("NO_COLOR"))  # https://no-color.org
+    click.echo(f"{click.style('error:', fg='red')} {text}", err=True, color=False if plain else None)
     return 2

@@ -131,9 +131,14 @@ def _look_through(
         if isinstance(value, tuple):
             chosen[name] = value[0] if len(value) == 1 else list(value)
     paths = find_images(pictures) if pictures else []
-    if paths:
-        chosen["images"] = paths
     network = source.load()
+    if paths:
+        from striate.reading import read
+
+        reading = read(network, paths)
+        paths, chosen["images"] = list(reading.paths), reading.images
+        if reading.broken:
+            click.echo(reading.sentence(), err=True)
     result = registry.function(info.name)(network, **chosen)
     for line in _sentences(result, [shown(path.name) for path in paths]):
         click.echo(line)

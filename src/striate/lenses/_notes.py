@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from striate.results.words import count
 from striate.tap import Gradient
 
 __all__ = ["rule_notes"]
@@ -11,8 +12,8 @@ def rule_notes(found: Gradient) -> tuple[str, ...]:
     """Say how many rectifiers followed a backward rule, and what did not."""
     if not found.rectifiers:
         return ()
-    notes = [f"{found.rectifiers} rectifiers followed the rule."]
+    notes = [f"{count(found.rectifiers, 'rectifier')} followed the rule."]
     if found.passed:
-        others = ", ".join(f"{count} {kind}" for kind, count in found.passed.items())
+        others = ", ".join(f"{times} {kind}" for kind, times in found.passed.items())
         notes.append(f"Other non-linear operations passed the plain gradient: {others}.")
     return tuple(notes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from striate.errors import NetworkError
 from striate.lenses._lens import lens
 from striate.network import Images, Network
 from striate.results import Activations
@@ -28,7 +29,7 @@ def activations(network: Network, images: Images, *, layers: str | Sequence[str]
 
     Raises:
         AddressError: no such layer.
-        NetworkError: a layer gives neither maps nor a vector.
+        NetworkError: a layer gives neither maps nor a vector, or no layer was named and none has a map.
     """
     batch = network.batch(images)
     graph = network.graph(*batch.shape[2:])
@@ -38,6 +39,8 @@ def activations(network: Network, images: Images, *, layers: str | Sequence[str]
         places = [layer.address for layer in graph.maps()]
     else:
         places = [layers] if isinstance(layers, str) else list(layers)
+    if not places:
+        raise NetworkError(f"no layer of {network.name} gives a feature map. Name the layers: layers=..., --layers.")
     outputs = tapped(network, batch, places).outputs
     return Activations(
         maps={place: output.float().cpu() for place, output in outputs.items()},

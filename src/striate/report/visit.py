@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate import registry
-from striate.errors import ImageError, OptionError, Stopped, StriateError
+from striate.errors import OptionError, Stopped, StriateError
 from striate.files import shown
 from striate.images import find_images
 from striate.network import Network
 from striate.progress import Event, check_stop, report
+from striate.reading import Broken, read
 from striate.results import Result
 
 if TYPE_CHECKING:
@@ -22,14 +23,6 @@ __all__ = ["MOST_PICTURES", "TASK", "Broken", "Run", "Visit", "arrive"]
 
 TASK = "looking"  # what listeners to its progress hear
 MOST_PICTURES = 64  # a page with more of them is too large to open and too long to read
-
-
-@dataclass(frozen=True)
-class Broken:
-    """A picture that could not be read, and what its reader said."""
-
-    path: Path
-    text: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +67,7 @@ class Visit:
         """What to call each picture: its file name, with its folder where two have the same; always printable."""
         names = [path.name for path in self.paths]
         return [
-            shown(Path(path.parent.name, path.name) if names.count(path.name) > 1 else path.name)
-            for path in self.paths
+            shown(Path(path.parent.name, path.name) if names.count(path.name) > 1 else path.name) for path in self.paths
         ]
 
     def run(self, lens: str, *, key: str | None = None, **options: Any) -> Run:
@@ -131,21 +123,7 @@ def arrive(network: Network, paths: Sequence[str | Path], target: str | None) ->
             f"{len(files):,} pictures are too many for one report, which holds {MOST_PICTURES}. "
             "Give fewer, or several folders one after another."
         )
-    good, broken = [], []
-    try:
-        images = network.read(files)
-        good = files
-    except ImageError:  # at least one: find out which
-        for file in files:
-            try:
-                network.read(file)
-                good.append(file)
-            except ImageError as error:
-                broken.append(Broken(file, str(error)))
-        if not good:
-            if len(broken) == 1:
-                raise
-            raise ImageError(f"none of the {len(broken)} pictures can be read. The first: {broken[0].text}") from None
-        images = network.read(good)
+    reading = read(network, files)
+    images = reading.images
     network.graph(*images.shape[2:])  # worked out once, here, so that the first lens is not said to have taken so long
-    return Visit(network, images, tuple(good), tuple(broken), target)
+    return Visit(network, images, reading.paths, reading.broken, target)

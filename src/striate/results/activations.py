@@ -216,7 +216,9 @@ class Activations(Result):
                 chosen = self.chosen(layer, picture)
                 listed = ", ".join(str(channel) for channel in chosen[:LISTED])
                 listed += f" and {len(chosen) - LISTED} more" if len(chosen) > LISTED else ""
-                words = f"Picture {picture + 1}: {len(chosen)} of {count(channels, 'channel')}, {shape(size)}: {listed}."
+                words = (
+                    f"Picture {picture + 1}: {len(chosen)} of {count(channels, 'channel')}, {shape(size)}: {listed}."
+                )
                 pixels, labels = numbered_sheet(
                     self._cells(layer, picture, chosen, cell=56),
                     [str(channel) for channel in chosen],
