@@ -250,12 +250,12 @@ def test_layers_as_json(split, capsys):
     table = json.loads(capsys.readouterr().out)
     assert table["parameters"] == 40 + 76 + 20 + 15
     layers = {row["address"]: row for row in table["layers"] if not row["functional"]}
-    assert layers["first"]["mult_adds"] == 9 * 4 * 48
-    assert layers["first"]["receptive_field"] == {
+    assert layers["first"]["multiply_adds"] == 9 * 4 * 48
+    assert layers["first"]["field"] == {
         "status": "exact",
         "size": [3, 3],
         "stride": [2.0, 2.0],
-        "centre": [0.0, 0.0],
+        "first_centre": [0.0, 0.0],
     }
     (add,) = [row for row in table["layers"] if row["kind"] == "add"]
     assert [table["layers"][index]["address"] for index in add["inputs"]] == ["left", "right"]

@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil, floor
+from typing import Any
 
 __all__ = [
     "Box",
@@ -346,6 +347,10 @@ class Field:
             return None
         row, column = (float(span.low + span.high) / 2 for span in self.spans)
         return row, column
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return status, size, stride and first centre as JSON-able values."""
+        return {"status": self.status, "size": self.size, "stride": self.stride, "first_centre": self.centre}
 
     def box(self, row: int, column: int, *, clipped: bool = True, own: bool = False) -> Box:
         """Return the pixels that the unit at `row`, `column` sees, as (top, left, bottom, right), inclusive.

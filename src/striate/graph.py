@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from torch import Tensor
 
@@ -46,6 +47,24 @@ class Row:
     groups: int | None = None
     parameters: int = 0
     macs: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every number as JSON-able values; `inputs` are positions in the list of rows."""
+        return {
+            "address": self.address,
+            "kind": self.kind,
+            "functional": self.functional,
+            "shape": list(self.shape),
+            "kernel": self.kernel,
+            "stride": self.stride,
+            "padding": self.padding,
+            "dilation": self.dilation,
+            "groups": self.groups,
+            "parameters": self.parameters,
+            "multiply_adds": self.macs,
+            "inputs": list(self.inputs),
+            "field": self.field.to_dict(),
+        }
 
 
 @dataclass(frozen=True)
@@ -100,7 +119,7 @@ class Layer:
         if len(output) == count:
             if self.spatial is not None and output.dim() == 4:
                 return output.permute(0, self.channel_axis, *self.spatial)
-            if output.dim() == 2 or (output.dim() == 4 and self.channel_axis == 1):
+            if output.dim() == 2:
                 return output
         shape = " x ".join(map(str, output.shape))
         raise NetworkError(
@@ -142,6 +161,17 @@ class Graph:
     def names(self) -> list[str]:
         """Names of all layers that can be addressed, in the order in which they first finish."""
         return list(dict.fromkeys(layer.name for layer in self.layers))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every number as JSON-able values."""
+        return {
+            "picture": list(self.picture),
+            "parameters": self.parameters,
+            "multiply_adds": self.macs,
+            "unfollowed": dict(self.unfollowed),
+            "note": self.note,
+            "layers": [row.to_dict() for row in self.rows],
+        }
 
     def layer(self, place: str) -> Layer:
         """Return the layer at "name" (its last call) or "name~k".

@@ -84,6 +84,7 @@ class Network:
         self.notes = tuple(notes)
         self.one_by_one = one_by_one
         self._graphs: dict[tuple[int, ...], Graph] = {}
+        self._classes: tuple[tuple[str, ...] | None, dict[tuple[str, int], int]] = (None, {})
         self._hash: tuple[tuple[float, ...], str] | None = None
 
     def __repr__(self) -> str:
@@ -252,7 +253,13 @@ class Network:
                 f"{len(self.class_names)} class names for the {count} classes of {self.name}. "
                 "Give one name for each, in order."
             )
-        return find_class(str(label), self.class_names, count)
+        names, found = self._classes
+        if names is not self.class_names:
+            found = {}
+            self._classes = (self.class_names, found)
+        if (key := (str(label), count)) not in found:
+            found[key] = find_class(str(label), self.class_names, count)
+        return found[key]
 
     def class_name(self, index: int) -> str:
         """Return what to call a class: its first synonym, or its index where there are no names."""

@@ -57,13 +57,13 @@ def _restore_gradients(learning: list[nn.Parameter]) -> None:
         weight.requires_grad_(True)
 
 
-_Buffers = list[tuple[dict[str, Tensor | None], str, Tensor, Tensor]]  # where, name, buffer, copy
+_Buffers = list[tuple[dict[str, Tensor | None], str, Tensor, Tensor, int]]  # where, name, buffer, copy, version
 
 
 def _kept_buffers(module: nn.Module) -> _Buffers:
     """Copy what a forward pass might write into: counters, running statistics."""
     return [
-        (part._buffers, name, buffer, buffer.detach().clone())
+        (part._buffers, name, buffer, buffer.detach().clone(), _version(buffer))
         for part in module.modules()
         for name, buffer in part._buffers.items()
         if buffer is not None
@@ -72,15 +72,17 @@ def _kept_buffers(module: nn.Module) -> _Buffers:
 
 def _restore_buffers(kept: _Buffers) -> None:
     with torch.no_grad():
-        for holder, name, buffer, values in kept:
-            if not _equal(buffer, values):
-                buffer.copy_(values)
+        for holder, name, buffer, values, version in kept:
+            if version < 0 or _version(buffer) != version:
+                with torch.inference_mode(buffer.is_inference()):
+                    buffer.copy_(values)
             if holder.get(name) is not buffer:
                 holder[name] = buffer
 
 
-def _equal(first: Tensor, second: Tensor) -> bool:
-    return first.shape == second.shape and bool(((first == second) | (first != first)).all())  # NaN is kept as it is
+def _version(buffer: Tensor) -> int:
+    """Return autograd's count of writes into a tensor; -1 where none is kept."""
+    return -1 if buffer.is_inference() else buffer._version
 
 
 def run(module: nn.Module, images: Tensor) -> Any:

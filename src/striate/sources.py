@@ -76,7 +76,9 @@ def load(
     else:
         network = _from_file(Path(text), factory)
     network.module.eval().requires_grad_(False)
-    network.module.to(memory_format=torch.channels_last)
+    for weight in network.module.parameters():
+        if weight.dim() == 4:  # the order in which convolutions are fastest
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
     if spec is not None:
         network.spec = spec if isinstance(spec, InputSpec) else network.spec.changed(**spec)
         unsaid = {ASSUMED, UNKNOWN_NORMALISATION} & set(network.notes)

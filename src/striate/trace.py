@@ -151,7 +151,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
     def _layer(self, visit: _Visit, tensor: Tensor, known: Dependence | None) -> Layer:
         spatial: tuple[int, int] | None = None
         channel_axis = 1
-        if tensor.dim() == 4:
+        if tensor.dim() == 4 and len(tensor) == 1:  # else windows of the picture, or no picture at all
             rows, columns = (None, None) if known is None else (known.dimension(0), known.dimension(1))
             if known is None or not (known.mixed(0) or known.mixed(1)):
                 spatial = (2, 3) if rows is None or columns is None else (rows, columns)

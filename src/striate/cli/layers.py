@@ -40,7 +40,7 @@ def layers(source: Source, as_json: bool) -> None:
     if as_json:
         from striate.results import encode_json
 
-        click.echo(encode_json({"network": network.name, **to_json(graph)}))
+        click.echo(encode_json({"network": network.name, **graph.to_dict()}))
         return
     for note in network.notes:
         click.echo(note, err=True)
@@ -99,41 +99,6 @@ def format_table(graph: Graph, width: int | None) -> list[tuple[str, str]]:
     if graph.note:
         lines.append(("total", graph.note))
     return lines
-
-
-def to_json(graph: Graph) -> dict[str, Any]:
-    """Return every number of the table, ready for JSON; `inputs` are positions in the list of layers."""
-    rows = [
-        {
-            "address": row.address,
-            "kind": row.kind,
-            "functional": row.functional,
-            "shape": list(row.shape),
-            "kernel": row.kernel,
-            "stride": row.stride,
-            "padding": row.padding,
-            "dilation": row.dilation,
-            "groups": row.groups,
-            "parameters": row.parameters,
-            "mult_adds": row.macs,
-            "receptive_field": {
-                "status": row.field.status,
-                "size": row.field.size,
-                "stride": row.field.stride,
-                "centre": row.field.centre,
-            },
-            "inputs": list(row.inputs),
-        }
-        for row in graph.rows
-    ]
-    return {
-        "picture": list(graph.picture),
-        "parameters": graph.parameters,
-        "mult_adds": graph.macs,
-        "unfollowed": dict(graph.unfollowed),
-        "note": graph.note,
-        "layers": rows,
-    }
 
 
 def short(number: int) -> str:

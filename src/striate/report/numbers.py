@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from striate import __version__
 from striate.files import shown
 from striate.report.visit import Visit
 from striate.results.base import Json
 
-__all__ = ["layer_rows", "numbers"]
+__all__ = ["numbers"]
 
 
 def numbers(visit: Visit) -> dict[str, Json]:
@@ -40,32 +38,5 @@ def numbers(visit: Visit) -> dict[str, Json]:
         "broken": [{"path": shown(broken.path), "why": broken.text} for broken in visit.broken],
         "results": results,
         "refused": refused,
-        "layers": layer_rows(graph),
+        "layers": [row.to_dict() for row in graph.rows],
     }
-
-
-def layer_rows(graph: Any) -> list[dict[str, Json]]:
-    """Return the steps of a network (`Graph.rows`) as plain values, receptive fields included."""
-    return [
-        {
-            "address": row.address,
-            "kind": row.kind,
-            "functional": row.functional,
-            "shape": list(row.shape),
-            "kernel": row.kernel,
-            "stride": row.stride,
-            "padding": row.padding,
-            "dilation": row.dilation,
-            "groups": row.groups,
-            "parameters": row.parameters,
-            "multiply_adds": row.macs,
-            "inputs": list(row.inputs),
-            "field": {
-                "size": row.field.size,
-                "stride": row.field.stride,
-                "first_centre": row.field.centre,
-                "status": row.field.status,
-            },
-        }
-        for row in graph.rows
-    ]

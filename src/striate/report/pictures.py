@@ -14,7 +14,7 @@ from PIL import Image
 
 from striate.drawing import PAPER, diverging, magma
 from striate.images import data_uri, encode_jpeg, encode_png
-from striate.results.base import Pixels
+from striate.results.drawn import Pixels
 
 __all__ = ["gradient", "map_uri", "photo_uri"]
 

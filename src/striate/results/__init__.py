@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from striate.results.activations import Activations
-from striate.results.base import Drawing, Recipe, Result, decode_array, encode_array, encode_json
+from striate.results.base import Recipe, Result, decode_array, encode_array, encode_json
+from striate.results.drawn import Drawing
 from striate.results.fields import ReceptiveFields
 from striate.results.filters import FilterBank
 from striate.results.heatmap import Heatmap

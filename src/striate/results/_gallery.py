@@ -9,17 +9,14 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from striate.drawing import INK, PAPER, colour
+from striate.results.drawn import Drawing
 from striate.results.words import span
-
-if TYPE_CHECKING:
-    from striate.results.base import Drawing
 
 __all__ = ["DENSITY", "GREY", "MONOSPACE", "blank", "draw_gallery", "draw_picture", "figure_png", "text"]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from striate import drawing
-from striate.results.base import Label, Pixels
+from striate.results.drawn import Label, Pixels
 
 __all__ = ["numbered_sheet"]
 

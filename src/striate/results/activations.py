@@ -18,7 +18,8 @@ from striate import drawing
 from striate.geometry import Field
 from striate.results._gallery import draw_gallery
 from striate.results._numbering import numbered_sheet
-from striate.results.base import Drawing, Json, Pixels, Result, encode_array
+from striate.results.base import Json, Result, encode_array
+from striate.results.drawn import Drawing, Pixels
 from striate.results.words import count, shape, span
 
 __all__ = ["Activations", "Peak"]

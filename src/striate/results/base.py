@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 from striate.errors import OptionError
 from striate.files import write_bytes, write_text
 from striate.results._gallery import draw_gallery, figure_png
+from striate.results.drawn import Drawing
 from striate.results.words import seconds
 
-__all__ = ["Drawing", "Json", "Label", "Pixels", "Recipe", "Result", "decode_array", "encode_array", "encode_json"]
+__all__ = ["Json", "Recipe", "Result", "decode_array", "encode_array", "encode_json"]
 
 Json = Any  # what json.dumps takes: None, bool, int, float, str, and lists and dicts of these
-Pixels = NDArray[np.uint8]
 
 RECIPE_KEY = "striate"  # the name of the PNG text chunk
 SUFFIXES = (".png", ".json", ".npz")
@@ -85,49 +85,6 @@ class Recipe:
         place = f" on {self.device}" if self.device else ""
         network = f" of {self.network}" if self.network else ""
         return f"{self.lens or 'unnamed lens'}({options}){network}, {seconds(self.seconds)}{place}"
-
-
-class Label(NamedTuple):
-    """Small figures on a drawing, such as the number of a channel below its map.
-
-    Args:
-        words: what is written.
-        left: first column of the place they are written in, in pixels of the drawing.
-        top: its first row.
-        height: its height; the type is chosen to fit.
-    """
-
-    words: str
-    left: int
-    top: int
-    height: int
-
-
-@dataclass(frozen=True, eq=False)
-class Drawing:
-    """One picture to show, with its caption; what every face of Striate puts on paper or screen.
-
-    Args:
-        title: the address, to be set in monospace.
-        caption: what the picture shows, in words.
-        pixels: uint8, shape (H, W, 3).
-        low: value drawn with the first colour of the scale; None when the picture is not a scale of values.
-        high: value drawn with the last colour.
-        unit: of low and high; empty when they have none.
-        signed: the scale is the diverging one, symmetric about zero.
-        sharp: cells are numbers, so hard pixel edges are kept when it is enlarged.
-        labels: small figures to be set on it.
-    """
-
-    title: str
-    caption: str
-    pixels: Pixels
-    low: float | None = None
-    high: float | None = None
-    unit: str = ""
-    signed: bool = False
-    sharp: bool = False
-    labels: tuple[Label, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from striate import drawing
 from striate.geometry import Box, Field
-from striate.results.base import Drawing, Json, Pixels, Result
+from striate.results.base import Json, Result
+from striate.results.drawn import Drawing, Pixels
 from striate.results.words import number, shape
 
 __all__ = ["ReceptiveFields", "field_sentence"]

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from striate import drawing
 from striate.results._numbering import numbered_sheet
-from striate.results.base import Drawing, Json, Label, Pixels, Result, encode_array
+from striate.results.base import Json, Result, encode_array
+from striate.results.drawn import Drawing, Label, Pixels
 from striate.results.words import count, number, shape, span
 
 __all__ = ["FilterBank"]

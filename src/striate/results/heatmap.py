@@ -13,7 +13,8 @@ from torch import Tensor
 
 from striate import drawing
 from striate.results._gallery import draw_gallery
-from striate.results.base import Drawing, Json, Pixels, Result, encode_array
+from striate.results.base import Json, Result, encode_array
+from striate.results.drawn import Drawing, Pixels
 from striate.results.words import count, number, span
 
 __all__ = ["Heatmap"]

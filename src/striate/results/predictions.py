@@ -13,7 +13,8 @@ from torch import Tensor
 
 from striate.drawing import ACCENT, PARTNER
 from striate.results._gallery import GREY, blank, draw_picture, text
-from striate.results.base import Drawing, Json, Pixels, Result
+from striate.results.base import Json, Result
+from striate.results.drawn import Drawing, Pixels
 from striate.results.words import count, number, probability
 
 __all__ = ["Predictions", "Ranked"]

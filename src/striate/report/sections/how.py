@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from striate.report.numbers import layer_rows
 from striate.report.visit import Visit
 from striate.results.words import number, shape
 
@@ -20,7 +19,7 @@ def build(visit: Visit) -> Mapping[str, Any] | None:
     graph = visit.network.graph(*visit.images.shape[2:])
     return {
         "graph": graph,
-        "rows": [_row(row) for row in layer_rows(graph)],
+        "rows": [_row(row.to_dict()) for row in graph.rows],
         "recipes": [run.result.recipe for run in visit.runs.values() if run.result is not None],
         "refused": [run for run in visit.runs.values() if run.result is None],
         "seconds": sum(run.result.recipe.seconds for run in visit.runs.values() if run.result is not None),

@@ -10,7 +10,7 @@ from striate import drawing
 from striate.report.pictures import map_uri
 from striate.report.visit import Visit
 from striate.results import Activations, FilterBank
-from striate.results.base import Pixels
+from striate.results.drawn import Pixels
 from striate.results.fields import field_sentence
 from striate.results.filters import LINES
 from striate.results.words import count, number, shape
