@@ -26,8 +26,8 @@ def run(*, quick: bool = False) -> Table:
     """Measure one picture of 224 x 224 and 50 steps."""
     table = Table(
         "Memory of integrated gradients",
-        f"{NAME}, one picture, {STEPS} steps: peak resident memory of a process of its own, above what the network "
-        "takes for one pass forward and back.",
+        f"{NAME}, one picture, {STEPS} steps: peak resident memory of a process of its own, above what it holds "
+        "after one bare pass forward and back.",
         ("what", "setting", "MB more"),
     )
     bytes_of = {}

@@ -110,18 +110,29 @@ def memory_of(module: str, *arguments: str) -> int:
 
 
 def peak_bytes(warm_up: Callable[[], object], call: Callable[[], object]) -> int:
-    """Return by how much `call` raises the peak of this process' resident memory above what `warm_up` needed.
+    """Return how far `call` raises this process' resident memory above what it holds after `warm_up`.
 
-    The peak of a process only grows, so a process can measure one call. `warm_up` should take the memory that any
-    method needs (one pass forward and back), so that what is left is the method's own.
+    `warm_up` should take the memory that any method needs and that stays (one pass forward and back). Linux keeps
+    the peak and lets it be set back; elsewhere the peak only grows, and counts from what `warm_up` needed.
     """
+    warm_up()
+    status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+    if status.exists() and reset.exists():
+        reset.write_text("5")  # the peak starts anew from what is resident now
+        before = _kilobytes(status, "VmRSS")
+        call()
+        return (_kilobytes(status, "VmHWM") - before) * 1024
     import resource
 
-    unit = 1 if sys.platform == "darwin" else 1024
-    warm_up()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     call()
+    unit = 1 if sys.platform == "darwin" else 1024
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit
+
+
+def _kilobytes(status: Path, key: str) -> int:
+    line = next(line for line in status.read_text().splitlines() if line.startswith(key))
+    return int(line.split()[1])
 
 
 def _wait() -> None:

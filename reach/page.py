@@ -40,6 +40,7 @@ def write_page(path: Path, results: Sequence[dict[str, Any]]) -> int:
         f"timm {version('timm')}: {len(results)} networks; {counts['ok']} pass everything, {counts['refused']} "
         f"pass with a clear refusal, {counts['failed']} fail.",
         "",
+        *_square(results),
         "✓ passed; – refused with a reason, or beyond the network itself, the number says which; ✗ failed. Two signs: "
         "with 3 channels, and with 1 channel not square; one sign where both are alike. `field` is the receptive field "
         "of the last map's strongest unit, `channel` the gradient of a channel of the last map. Rows of the graph "
@@ -61,6 +62,16 @@ def write_page(path: Path, results: Sequence[dict[str, Any]]) -> int:
     path.parent.mkdir(exist_ok=True)
     path.write_text("\n".join(text), encoding="utf-8")
     return counts["failed"]
+
+
+def _square(results: Sequence[dict[str, Any]]) -> list[str]:
+    """Name the networks that took no picture but a square one."""
+    names = []
+    for result in results:
+        sizes = [variant["size"] for variant in list(result.get("variants", {}).values())[1:] if "size" in variant]
+        if any(height == width for height, width in sizes):
+            names.append(f"`{result['source']}`")
+    return [f"Only square pictures are taken by {', '.join(names)} themselves.", ""] if names else []
 
 
 def _left_out() -> dict[str, list[str]]:

@@ -36,9 +36,11 @@ def in_chunks(
         raise OptionError(f"chunk must be at least 1, got {chunk}.")
     size = 1 if network.one_by_one else chunk or (8 if network.device.type == "cpu" else 64)
     start = 0
+    several = total > size  # a single piece is no news
     while start < total:
         stop = min(start + size, total)
-        progress.report(progress.Event(task, start, total))
+        if several:
+            progress.report(progress.Event(task, start, total))
         progress.check_stop(task)
         try:
             run(start, stop)
@@ -48,4 +50,5 @@ def in_chunks(
             size = max(1, size // 2)
             continue
         start = stop
-    progress.report(progress.Event(task, total, total))
+    if several:
+        progress.report(progress.Event(task, total, total))

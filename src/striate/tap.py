@@ -19,7 +19,8 @@ from striate.errors import NetworkError, OptionError
 from striate.network import Network
 from striate.rectifiers import Rule, backward
 from striate.running import first_tensor, run, undisturbed, with_first_tensor
-from striate.targets import Target, Targets, resolve
+from striate.streaming import in_chunks
+from striate.targets import Target, Targets, join, resolve
 
 __all__ = ["Gradient", "Rule", "Tapped", "activations", "gradient", "respond", "settle"]
 
@@ -127,11 +128,13 @@ def gradient(
     *,
     rule: Rule = "gradient",
     at: str | None = None,
+    chunk: int | None = None,
 ) -> Gradient:
     """Return the gradient of each picture's score, in one forward and one backward pass.
 
     The forward pass stops at the layer of the target; the backward pass stops at `at`, before which
-    no graph is built at all. Weights get no gradient.
+    no graph is built at all. Weights get no gradient. A large batch goes through in pieces small
+    enough for the processor's caches, which is faster and takes less memory.
 
     Args:
         network: that is run.
@@ -141,6 +144,7 @@ def gradient(
             "deconvnet": max(g, 0). "guided": both. Max pooling always sends it to where the maximum was
             (the switches of the deconvnet).
         at: layer with respect to whose output the gradient is taken; None for the pictures.
+        chunk: pictures in one pass; chosen by the device unless given.
 
     Raises:
         AddressError: no such target or layer.
@@ -153,8 +157,30 @@ def gradient(
     if rule not in ("gradient", "guided", "deconvnet"):
         raise OptionError(f"no backward rule {rule!r}; there are gradient, guided, deconvnet.")
     targets = target if isinstance(target, Targets) else resolve(network, target, images)
+    pieces: list[Gradient] = []
+
+    def run_piece(start: int, stop: int) -> None:
+        piece = images[start:stop]
+        piece = piece.clone() if piece.is_inference() else piece
+        pieces.append(_gradient(network, piece, targets.pick(range(start, stop)), rule, at))
+
     with undisturbed(network.module):
-        return _gradient(network, images.clone() if images.is_inference() else images, targets, rule, at)
+        in_chunks(network, len(images), run_piece, task=rule, chunk=chunk)
+    return pieces[0] if len(pieces) == 1 else _joined(pieces)
+
+
+def _joined(pieces: list[Gradient]) -> Gradient:
+    """Put the pieces of a batch together."""
+    logits = [piece.logits for piece in pieces if piece.logits is not None]
+    return Gradient(
+        values=torch.cat([piece.values for piece in pieces]),
+        activation=torch.cat([piece.activation for piece in pieces]),
+        scores=torch.cat([piece.scores for piece in pieces]),
+        targets=join([piece.targets for piece in pieces]),
+        logits=torch.cat(logits) if logits else None,
+        rectifiers=pieces[0].rectifiers,
+        passed=pieces[0].passed,
+    )
 
 
 def _gradient(network: Network, images: Tensor, targets: Targets, rule: Rule, at: str | None) -> Gradient:

@@ -14,7 +14,7 @@ from striate.errors import AddressError
 from striate.graph import Graph
 from striate.network import Network
 
-__all__ = ["Target", "Targets", "resolve"]
+__all__ = ["Target", "Targets", "join", "resolve"]
 
 Target = str | int | None | Sequence[str | int | None] | Tensor
 
@@ -88,6 +88,16 @@ class Targets:
             positions=tuple(self.positions[row] for row in rows),
             labels=tuple(self.labels[row] for row in rows),
         )
+
+
+def join(parts: Sequence[Targets]) -> Targets:
+    """Put the targets of several batches together, one after another."""
+    return replace(
+        parts[0],
+        channels=tuple(channel for part in parts for channel in part.channels),
+        positions=tuple(position for part in parts for position in part.positions),
+        labels=tuple(label for part in parts for label in part.labels),
+    )
 
 
 def class_label(network: Network, index: int, count: int) -> str:

@@ -77,7 +77,7 @@ def smoothgrad(
         rows = [pair % count for pair in pairs]
         draws = {sample: _draw(batch, seed, sample) for sample in range(start // count, (stop - 1) // count + 1)}
         drawn = torch.stack([draws[pair // count] for pair in pairs])
-        found = gradient(network, batch[rows] + drawn * spread[rows], targets.pick(rows), rule=rule)
+        found = gradient(network, batch[rows] + drawn * spread[rows], targets.pick(rows), rule=rule, chunk=len(rows))
         new_mean, new_second = mean.clone(), second.clone()  # nothing counts until all of the piece is done
         for row, pair, value in zip(rows, pairs, found.values.float(), strict=True):
             if variant == "square":
