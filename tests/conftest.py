@@ -16,8 +16,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from striate.memory import keep_memory
+
 if TYPE_CHECKING:
     from striate import Network
+
+keep_memory()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
 
-import striate
 from striate import progress
 from striate.errors import OptionError, Stopped
 from striate.streaming import in_chunks
-
-NETWORK = striate.Network(nn.Flatten())
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 7, 100])
 def test_every_item_is_done_once_and_in_order(chunk):
     done: list[int] = []
-    in_chunks(NETWORK, 20, lambda start, stop: done.extend(range(start, stop)), task="count", chunk=chunk)
+    in_chunks(20, lambda start, stop: done.extend(range(start, stop)), task="count", size=chunk)
     assert done == list(range(20))
 
 
@@ -29,7 +25,7 @@ def test_pieces_are_halved_when_memory_runs_out():
             raise torch.OutOfMemoryError("CUDA out of memory")
         done.append((start, stop))
 
-    in_chunks(NETWORK, 10, run, task="count", chunk=10)
+    in_chunks(10, run, task="count", size=10)
     assert [index for start, stop in done for index in range(start, stop)] == list(range(10))
     assert max(stop - start for start, stop in done) == 2  # 10, 5, 2
 
@@ -39,7 +35,7 @@ def test_one_item_that_does_not_fit_is_an_error():
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(torch.OutOfMemoryError):
-        in_chunks(NETWORK, 4, run, task="count")
+        in_chunks(4, run, task="count", size=2)
 
 
 def test_progress_is_reported_and_a_stop_is_heeded():
@@ -53,11 +49,11 @@ def test_progress_is_reported_and_a_stop_is_heeded():
                 token.stop()
 
         with pytest.raises(Stopped):
-            in_chunks(NETWORK, 10, run, task="count", chunk=2)
+            in_chunks(10, run, task="count", size=2)
     assert done == [0, 2, 4]
     assert [(event.done, event.total) for event in events] == [(0, 10), (2, 10), (4, 10), (6, 10)]
 
 
 def test_a_chunk_of_nothing_is_refused():
     with pytest.raises(OptionError, match="chunk must be at least 1, got 0"):
-        in_chunks(NETWORK, 3, lambda start, stop: None, task="count", chunk=0)
+        in_chunks(3, lambda start, stop: None, task="count", size=0)

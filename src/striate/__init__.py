@@ -18,15 +18,21 @@ from striate.errors import StriateError
 
 if TYPE_CHECKING:
     from striate import lenses
+    from striate.memory import keep_memory
     from striate.network import Network
     from striate.sources import load
     from striate.spec import InputSpec
 
-__all__ = ["InputSpec", "Network", "StriateError", "__version__", "lenses", "load"]
+__all__ = ["InputSpec", "Network", "StriateError", "__version__", "keep_memory", "lenses", "load"]
 
 __version__ = "0.1.0"
 
-_PLACES = {"InputSpec": "striate.spec", "Network": "striate.network", "load": "striate.sources"}
+_PLACES = {
+    "InputSpec": "striate.spec",
+    "Network": "striate.network",
+    "keep_memory": "striate.memory",
+    "load": "striate.sources",
+}
 
 
 def __getattr__(name: str) -> Any:

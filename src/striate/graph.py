@@ -232,12 +232,16 @@ class Graph:
         Raises:
             NetworkError: no layer has a map.
         """
+        if self._last_map is None:
+            raise NetworkError("no layer of this network gives a feature map (N x C x H x W with more than one unit).")
+        return self._last_map
+
+    @cached_property
+    def _last_map(self) -> Layer | None:
         candidates = [layer for layer in self.maps() if not layer.keeps][::-1]
         used = [layer for layer in candidates if layer.row is None or self._leads_to_classes(layer.row, None)]
-        if not (used or candidates):
-            raise NetworkError("no layer of this network gives a feature map (N x C x H x W with more than one unit).")
         through = (layer for layer in used if layer.row is not None and not self._leads_to_classes(-1, layer.row))
-        return next(through, (used or candidates)[0])
+        return next(through, next(iter(used or candidates), None))
 
     def _leads_to_classes(self, start: int, without: int | None) -> bool:
         """Tell whether the classes depend on row `start` by a way that avoids row `without`."""

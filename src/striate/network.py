@@ -24,6 +24,7 @@ from striate.graph import Graph
 from striate.images import read_array, read_image
 from striate.running import first_tensor, run, undisturbed
 from striate.spec import InputSpec
+from striate.streaming import in_chunks
 from striate.trace import trace
 
 __all__ = ["FORMAT", "Images", "Network"]
@@ -85,7 +86,7 @@ class Network:
         self.one_by_one = one_by_one
         self._graphs: dict[tuple[int, ...], Graph] = {}
         self._classes: tuple[tuple[str, ...] | None, dict[tuple[str, int], int]] = (None, {})
-        self._hash: tuple[tuple[float, ...], str] | None = None
+        self._hash: tuple[list[object], str] | None = None
 
     def __repr__(self) -> str:
         classes = "" if self.class_names is None else f", {len(self.class_names)} classes"
@@ -125,8 +126,31 @@ class Network:
             ImageError: they have not the channels that the network takes.
         """
         batch = self.batch(images)
+        pieces: list[Tensor] = []
+
+        def run_piece(start: int, stop: int) -> None:
+            pieces.append(self.logits(run(self.module, batch[start:stop])))
+
         with undisturbed(self.module), torch.no_grad():
-            return self.logits(run(self.module, batch))
+            in_chunks(len(batch), run_piece, size=self.piece(), task="running")
+        return torch.cat(pieces)
+
+    def piece(self, chunk: int | None = None) -> int:
+        """Return how many pictures to run at a time.
+
+        On a processor a few for each thread: more are not faster, and take memory that is paid for anew each
+        time unless `keep_memory` was called (32 at a time were up to 1.9 times slower with 2 threads).
+
+        Args:
+            chunk: what the user wants.
+        """
+        if self.one_by_one:
+            return 1
+        if chunk is not None:
+            return chunk
+        if self.device.type != "cpu":
+            return 64
+        return torch.get_num_threads() * 4
 
     def logits(self, output: Any) -> Tensor:
         """Find the logits (N, K) in what the module returned; maps of logits are averaged.
@@ -170,7 +194,8 @@ class Network:
                 "or export it with a dynamic batch dimension (torch.export.Dim)."
             )
         images = images.detach().to(self.device, self.dtype)
-        if not bool(torch.isfinite(images).all()):
+        # one pass over the pictures; only a sum that overflows asks for a second one
+        if not bool(torch.isfinite(images.sum())) and not bool(torch.isfinite(images).all()):
             raise ImageError("there are NaN or infinite values in the pictures.")
         return images.contiguous(memory_format=torch.channels_last)
 
@@ -229,9 +254,10 @@ class Network:
         """Sixteen hexadecimal digits that change when any weight or buffer does (BLAKE2b)."""
         state = self.module.state_dict()
         tensors = [value.detach() for value in state.values() if isinstance(value, Tensor)]
-        # sums are quick, and notice what is written past autograd's version counters (weight.data)
-        version = tuple(float(value.sum(dtype=torch.float64)) for value in tensors)
-        version += tuple(value.data_ptr() for value in tensors)
+        # versions notice what is written in the open, samples what is written past them (weight.data)
+        version: list[object] = [value.data_ptr() for value in tensors]
+        version += [-1 if value.is_inference() else value._version for value in tensors]
+        version += torch.stack([_sample(value) for value in tensors]).tolist() if tensors else []
         if self._hash is None or self._hash[0] != version:
             digest = hashlib.blake2b(digest_size=8)
             for key, value in state.items():
@@ -306,6 +332,15 @@ class Network:
         }
         write_bytes(path, safetensors_bytes(state, metadata))
         return path
+
+
+def _sample(weight: Tensor) -> Tensor:
+    """Add up every hundredth number of a weight, in the order in which they lie in memory: shape (), float32, CPU."""
+    if not weight.numel():
+        return torch.zeros(())
+    dense = weight.numel() * weight.element_size() <= weight.untyped_storage().nbytes()
+    some = weight.as_strided((-(-weight.numel() // 101),), (101,)) if dense else weight.flatten()[:1]
+    return some.sum(dtype=torch.float32).cpu()
 
 
 def _factory_of(module: nn.Module) -> str:

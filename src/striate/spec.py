@@ -233,9 +233,10 @@ class InputSpec:
             uint8, shape (N, H, W, 3). With 3 channels or more the first three are red, green and blue;
             otherwise the first is shown in grey.
         """
-        shown = self.denormalise(images.detach().float().cpu()).clamp(0, 1)
-        shown = shown[:, :3] if self.channels >= 3 else shown[:, :1].expand(-1, 3, -1, -1)
-        return shown.mul(255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
+        kept = 3 if self.channels >= 3 else 1
+        mean, std = (values[:kept] * 255 for values in self._constants(images.float()))
+        shown = (images[:, :kept].detach().float() * std).add_(mean).round_().clamp_(0, 255).byte()
+        return shown.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
     def baseline(self, name: str, images: Tensor) -> Tensor:
         """Return a picture in which nothing is to be seen, normalised.

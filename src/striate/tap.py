@@ -78,39 +78,49 @@ def activations(network: Network, images: Tensor, places: Sequence[str], *, logi
         AddressError: no such layer.
         NetworkError: a layer was not reached on these pictures, or is neither map nor vector.
     """
-    captured: dict[str, Tensor] = {}
     wanted = list(dict.fromkeys(places))
     graph = network.graph(*images.shape[2:])
     layers = {place: graph.layer(place) for place in wanted}
+    outputs: dict[str, Tensor] = {}
+    final: list[Tensor] = []
 
-    def keep(place: str, output: Tensor) -> None:
-        # the next operation may write into it (in-place ReLU), unless nothing follows
-        last = not logits and len(captured.keys() | {place}) == len(wanted)
-        captured[place] = output if last else output.clone()
-        if last:
-            raise _Reached
+    def run_piece(start: int, stop: int) -> None:
+        reached: set[str] = set()
 
-    final: Tensor | None = None
-    with undisturbed(network.module), torch.no_grad(), _watching(network, images, wanted, keep):
-        try:
-            output = run(network.module, images)
-            final = network.logits(output) if logits else None
-        except _Reached:
-            pass
-    missing = [place for place in wanted if place not in captured]
-    if missing:
-        raise NetworkError(
-            f"layer {missing[0]!r} was not reached on these pictures: the network takes another way for them."
-        )
-    return Tapped({place: layers[place].arranged(captured[place], len(images)) for place in wanted}, final)
+        def keep(place: str, output: Tensor) -> None:
+            # copied, since the next operation may write into it (in-place ReLU)
+            arranged = layers[place].arranged(output, stop - start)
+            if place not in outputs:
+                shape = (len(images), *arranged.shape[1:])
+                order = torch.channels_last if arranged.dim() == 4 else torch.contiguous_format
+                outputs[place] = torch.empty(shape, dtype=output.dtype, device=output.device, memory_format=order)
+            outputs[place][start:stop] = arranged
+            reached.add(place)
+            if not logits and len(reached) == len(wanted):
+                raise _Reached
+
+        with _watching(network, images, wanted, keep):
+            try:
+                output = run(network.module, images[start:stop])
+                if logits:
+                    final.append(network.logits(output))
+            except _Reached:
+                pass
+        if missing := [place for place in wanted if place not in reached]:
+            raise NetworkError(
+                f"layer {missing[0]!r} was not reached on these pictures: the network takes another way for them."
+            )
+
+    with undisturbed(network.module), torch.no_grad():
+        in_chunks(len(images), run_piece, size=network.piece(), task="activations")
+    return Tapped({place: outputs[place] for place in wanted}, torch.cat(final) if logits else None)
 
 
 def respond(network: Network, images: Tensor, place: str | None) -> Tensor:
     """Return the output of one place, (N, C, h, w) or (N, C); of the whole network, (N, K), for None."""
     if place is not None:
         return activations(network, images, [place]).outputs[place]
-    with undisturbed(network.module), torch.no_grad():
-        return network.logits(run(network.module, images))
+    return network(images)
 
 
 def settle(network: Network, images: Tensor, target: Target | Targets) -> tuple[Targets, Tensor]:
@@ -133,8 +143,8 @@ def gradient(
     """Return the gradient of each picture's score, in one forward and one backward pass.
 
     The forward pass stops at the layer of the target; the backward pass stops at `at`, before which
-    no graph is built at all. Weights get no gradient. A large batch goes through in pieces small
-    enough for the processor's caches, which is faster and takes less memory.
+    no graph is built at all. Weights get no gradient. A large batch goes through in pieces,
+    which takes less memory and is no slower.
 
     Args:
         network: that is run.
@@ -165,7 +175,7 @@ def gradient(
         pieces.append(_gradient(network, piece, targets.pick(range(start, stop)), rule, at))
 
     with undisturbed(network.module):
-        in_chunks(network, len(images), run_piece, task=rule, chunk=chunk)
+        in_chunks(len(images), run_piece, size=network.piece(chunk), task=rule)
     return pieces[0] if len(pieces) == 1 else _joined(pieces)
 
 

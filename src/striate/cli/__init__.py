@@ -23,6 +23,7 @@ from striate.cli.layers import layers
 from striate.cli.lens import lens
 from striate.cli.look import look
 from striate.errors import Stopped, StriateError
+from striate.memory import keep_memory
 
 __all__ = ["command", "main"]
 
@@ -67,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def command() -> None:
     """Run the command of this process and leave with its status."""
+    keep_memory()
     sys.exit(main())
 
 

@@ -74,7 +74,7 @@ def integrated_gradients(
         found = gradient(network, between, targets.pick(rows), chunk=len(rows))
         total.index_add_(0, torch.tensor(rows, device=total.device), found.values.float() * share)
 
-    in_chunks(network, count * steps, run, task="integrated gradients", chunk=chunk)
+    in_chunks(count * steps, run, size=network.piece(chunk), task="integrated gradients")
     parts = total * (batch - blank)
     change = (scores - blank_scores).double()
     missed = parts.double().sum((1, 2, 3)) - change

@@ -91,7 +91,7 @@ def smoothgrad(
         second.copy_(new_second)
         last[:] = [found]
 
-    in_chunks(network, count * samples, run, task="smoothgrad", chunk=chunk)
+    in_chunks(count * samples, run, size=network.piece(chunk), task="smoothgrad")
     values = {
         "mean": lambda: mean.abs(),
         "square": lambda: second / samples,
