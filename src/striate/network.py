@@ -252,15 +252,14 @@ class Network:
     @property
     def weights_hash(self) -> str:
         """Sixteen hexadecimal digits that change when any weight or buffer does (BLAKE2b)."""
-        state = self.module.state_dict()
-        tensors = [value.detach() for value in state.values() if isinstance(value, Tensor)]
+        tensors = [held.detach() for held in chain(self.module.parameters(), self.module.buffers())]
         # versions notice what is written in the open, samples what is written past them (weight.data)
         version: list[object] = [value.data_ptr() for value in tensors]
         version += [-1 if value.is_inference() else value._version for value in tensors]
         version += torch.stack([_sample(value) for value in tensors]).tolist() if tensors else []
         if self._hash is None or self._hash[0] != version:
             digest = hashlib.blake2b(digest_size=8)
-            for key, value in state.items():
+            for key, value in self.module.state_dict().items():
                 if isinstance(value, Tensor):
                     digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
                     digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())

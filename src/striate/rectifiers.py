@@ -95,8 +95,8 @@ def _is_rectifier(node: Any) -> bool:
 
 
 def _guided(arriving: tuple[Tensor | None, ...], _leaving: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
-    # what arrives at the input is already masked by a > 0
-    return (arriving[0].clamp(min=0) if arriving[0] is not None else None, *arriving[1:])
+    # what arrives at the input is masked by a > 0 already, and was made by the rectifier, so it may be written into
+    return (arriving[0].clamp_(min=0) if arriving[0] is not None else None, *arriving[1:])
 
 
 def _deconvnet(arriving: tuple[Tensor | None, ...], leaving: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:

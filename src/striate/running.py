@@ -31,17 +31,19 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
         lock = _locks.setdefault(module, threading.RLock())
     with lock, ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
-        if any(getattr(part, "_compiled_call_impl", None) is not None for part in module.modules()):
+        parts = list(module.modules())  # one walk: this stands before every piece of a batch
+        if any(getattr(part, "_compiled_call_impl", None) is not None for part in parts):
             # a compiled forward pass calls no hooks
             stack.enter_context(torch.compiler.set_stance("force_eager"))
+        training = [part for part in parts if part.training]
         # weights made in inference mode have no flag that could be set
-        learning = [weight for weight in module.parameters() if weight.requires_grad and not weight.is_inference()]
-        stack.callback(_restore_flags, [part for part in module.modules() if part.training])
+        weights = [weight for part in parts for weight in part._parameters.values() if weight is not None]
+        learning = [weight for weight in weights if weight.requires_grad and not weight.is_inference()]
+        stack.callback(_restore_flags, training)
         stack.callback(_restore_gradients, learning)
-        stack.callback(_restore_buffers, _kept_buffers(module))
-        for part in module.modules():
-            if part.training:
-                part.training = False  # not eval(): some networks override it
+        stack.callback(_restore_buffers, _kept_buffers(parts))
+        for part in training:
+            part.training = False  # not eval(): some networks override it
         for weight in learning:
             weight.requires_grad_(False)
         yield
@@ -60,11 +62,11 @@ def _restore_gradients(learning: list[nn.Parameter]) -> None:
 _Buffers = list[tuple[dict[str, Tensor | None], str, Tensor, Tensor, int]]  # where, name, buffer, copy, version
 
 
-def _kept_buffers(module: nn.Module) -> _Buffers:
+def _kept_buffers(parts: list[nn.Module]) -> _Buffers:
     """Copy what a forward pass might write into: counters, running statistics."""
     return [
         (part._buffers, name, buffer, buffer.detach().clone(), _version(buffer))
-        for part in module.modules()
+        for part in parts
         for name, buffer in part._buffers.items()
         if buffer is not None
     ]

@@ -247,7 +247,6 @@ def _watching(
 ) -> Iterator[None]:
     """Call ``act(place, output)`` when a layer gives its output; what it returns takes the output's place."""
     graph = network.graph(*images.shape[2:])
-    modules = dict(network.module.named_modules())
     calls: Counter[str] = Counter()
     wanted: dict[str, dict[int, list[str]]] = {}
     for place in dict.fromkeys(places):
@@ -269,7 +268,7 @@ def _watching(
 
         return hook
 
-    handles = [modules[name].register_forward_hook(watch(name)) for name in wanted]
+    handles = [network.module.get_submodule(name).register_forward_hook(watch(name)) for name in wanted]
     try:
         yield
     finally:

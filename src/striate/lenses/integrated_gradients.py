@@ -70,7 +70,8 @@ def integrated_gradients(
         rows = [pair % count for pair in pairs]
         way = batch.new_tensor([places[pair // count] for pair in pairs]).view(-1, 1, 1, 1)
         share = total.new_tensor([shares[pair // count] for pair in pairs]).view(-1, 1, 1, 1)
-        between = torch.lerp(blank.expand_as(batch[rows]), batch[rows], way)
+        ends = batch[rows]
+        between = torch.lerp(blank.expand_as(ends), ends, way)
         found = gradient(network, between, targets.pick(rows), chunk=len(rows))
         total.index_add_(0, torch.tensor(rows, device=total.device), found.values.float() * share)
 
