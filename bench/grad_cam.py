@@ -16,7 +16,7 @@ from striate import lenses
 __all__ = ["run"]
 
 COUNT = 8
-LAYERS = {"efficientnet_lite0": "conv_head", "resnet18": "layer4", "resnet50": "layer4"}
+LAYERS = {"efficientnet_lite0": "bn2", "resnet18": "layer4", "resnet50": "layer4"}
 
 
 def run(*, quick: bool = False) -> Table:

@@ -252,11 +252,17 @@ class Network:
     @property
     def weights_hash(self) -> str:
         """Sixteen hexadecimal digits that change when any weight or buffer does (BLAKE2b)."""
-        tensors = [held.detach() for held in chain(self.module.parameters(), self.module.buffers())]
+        tensors = [
+            held.detach()
+            for part in self.module.modules()
+            for held in chain(part._parameters.values(), part._buffers.values())
+            if held is not None
+        ]
         # versions notice what is written in the open, samples what is written past them (weight.data)
         version: list[object] = [value.data_ptr() for value in tensors]
         version += [-1 if value.is_inference() else value._version for value in tensors]
-        version += torch.stack([_sample(value) for value in tensors]).tolist() if tensors else []
+        some = [sample for value in tensors if (sample := _sample(value)) is not None]
+        version += torch.stack(torch._foreach_norm(some)).tolist() if some else []
         if self._hash is None or self._hash[0] != version:
             digest = hashlib.blake2b(digest_size=8)
             for key, value in self.module.state_dict().items():
@@ -333,13 +339,12 @@ class Network:
         return path
 
 
-def _sample(weight: Tensor) -> Tensor:
-    """Add up every hundredth number of a weight, in the order in which they lie in memory: shape (), float32, CPU."""
-    if not weight.numel():
-        return torch.zeros(())
+def _sample(weight: Tensor) -> Tensor | None:
+    """Return every hundredth number of a weight, as they lie in memory; nothing of counters and empty ones."""
+    if not weight.is_floating_point() or not weight.numel():
+        return None
     dense = weight.numel() * weight.element_size() <= weight.untyped_storage().nbytes()
-    some = weight.as_strided((-(-weight.numel() // 101),), (101,)) if dense else weight.flatten()[:1]
-    return some.sum(dtype=torch.float32).cpu()
+    return weight.as_strided((-(-weight.numel() // 101),), (101,)) if dense else weight.flatten()[:1]
 
 
 def _factory_of(module: nn.Module) -> str:
