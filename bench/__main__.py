@@ -58,7 +58,7 @@ def main() -> int:
         intro = (
             "# Performance\n\nMeasured by `make bench` (`python -m bench --write`), which times the calls in turn and "
             f"takes medians; the peers run at their best settings in the same process, "
-            "all of them with `striate.keep_memory()`, which is worth a factor of two on this machine.\n\n{machine()}"
+            f"all of them with `striate.keep_memory()`, which is worth a factor of two on this machine.\n\n{machine()}"
             f"{' Other work ran beside: the figures are processor time of one thread.' * options.busy}\n\n"
         )
         PAGE.write_text(intro + "\n".join(table.markdown() for table in tables), encoding="utf-8")

@@ -24,8 +24,9 @@ def run(*, quick: bool = False) -> Table:
     table = Table(
         "Grad-CAM",
         f"{COUNT} pictures, one class each. The peers run with all weights as they come, and with the weights frozen "
-        "as far as each can bear; each in both orders of memory. The fastest of these counts. With frozen weights Captum costs little more than "
-        "one forward pass itself, which no exact method can halve; asked why the top class, it needs a second one.",
+        "as far as each can bear; each in both orders of memory. The fastest of these counts. With frozen weights "
+        "Captum costs little more than one forward pass itself, which no exact method can halve; asked why the top "
+        "class, it needs a second one.",
         ("network", "what", "settings", "seconds", "forward passes"),
     )
     for name in NETWORKS[: 1 if quick else None]:
