@@ -251,7 +251,11 @@ class Network:
 
     @property
     def weights_hash(self) -> str:
-        """Sixteen hexadecimal digits that change when any weight or buffer does (BLAKE2b)."""
+        """Sixteen hexadecimal digits of all weights and buffers (BLAKE2b), worked out again when they change.
+
+        A change past autograd's counters (``weight.data``) is noticed by a sample of every hundredth number: one
+        that touches a few numbers only can be missed.
+        """
         tensors = [
             held.detach()
             for part in self.module.modules()
