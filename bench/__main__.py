@@ -12,10 +12,13 @@ from pathlib import Path
 
 import torch
 
-from bench.measure import busy
+from bench.measure import Table, busy
 from striate import keep_memory
 
-NAMES = ("gradients", "grad_cam", "activations", "integrated")
+NAMES = (
+    "gradients", "grad_cam", "activations", "integrated", "occlusion", "lime", "ablation_cam", "trust",
+    "locally_connected",
+)  # fmt: skip
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
 
 
@@ -34,6 +37,15 @@ def machine() -> str:
         f"{datetime.date.today():%Y-%m-%d}, {cores} cores ({platform.machine()}), {threads}, "
         f"{device}, Python {platform.python_version()}, {', '.join(found)}."
     )
+
+
+def _sections(tables: list[Table]) -> list[str]:
+    """Return the new tables among those that the page already has."""
+    kept = {}
+    if PAGE.exists():
+        for section in PAGE.read_text("utf-8").split("\n## ")[1:]:
+            kept[section.splitlines()[0]] = "## " + section.rstrip("\n") + "\n"
+    return list((kept | {table.title: table.markdown() for table in tables}).values())
 
 
 def main() -> int:
@@ -61,7 +73,7 @@ def main() -> int:
             f"all of them with `striate.keep_memory()`, which is worth a factor of two on this machine.\n\n{machine()}"
             f"{' Other work ran beside: the figures are processor time of one thread.' * options.busy}\n\n"
         )
-        PAGE.write_text(intro + "\n".join(table.markdown() for table in tables), encoding="utf-8")
+        PAGE.write_text(intro + "\n".join(_sections(tables)), encoding="utf-8")
     return 0 if all(claim.holds for table in tables for claim in table.claims) else 1
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatch
 from pathlib import Path
@@ -44,6 +45,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m reach", description="Look at every family of convnets.")
     parser.add_argument("patterns", nargs="*", help="only networks that match, such as 'timm:res*'")
     parser.add_argument("--again", action="store_true", help="also those that are finished")
+    parser.add_argument("--only", nargs="+", default=[], help="only these looks, at all networks; the others are kept")
     parser.add_argument("--failed", action="store_true", help="those again that failed")
     parser.add_argument("--page", action="store_true", help="only write docs/reach.md from what is finished")
     parser.add_argument("--jobs", type=int, default=1, help="networks at a time")
@@ -59,13 +61,18 @@ def main() -> int:
         if not options.patterns or any(fnmatch(source, pattern) for pattern in options.patterns)
     ]
     todo = [
-        source for source in wanted if options.again or source not in kept or (options.failed and failed(kept[source]))
+        source
+        for source in wanted
+        if options.again
+        or source not in kept
+        or (options.failed and failed(kept[source]))
+        or _lacks(kept[source], options.only)
     ]
     if options.page:
         todo = []
     with ThreadPoolExecutor(options.jobs) as pool:
-        for done, result in enumerate(pool.map(lambda source: run(source, options.limit), todo), 1):
-            kept[result["source"]] = result
+        for done, result in enumerate(pool.map(lambda source: run(source, options.limit, options.only), todo), 1):
+            result = kept[result["source"]] = _merged(kept.get(result["source"]), result)
             with KEPT.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(result) + "\n")
             print(f"{done}/{len(todo)} {result['source']} {result['seconds']} s {_short(result)}", flush=True)
@@ -73,6 +80,27 @@ def main() -> int:
     failures = write_page(PAGE, [kept[source] for source in sources() if source in kept])
     print(f"{PAGE.relative_to(ROOT)}: {len(kept)} networks, {failures} with failures")
     return 1 if failures else 0
+
+
+def _lacks(result: dict[str, Any], looks: Sequence[str]) -> bool:
+    """Tell whether any of the looks was not taken yet."""
+    return any(look not in variant.get("looks", {look: ""}) for variant in _variants(result) for look in looks)
+
+
+def _variants(result: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(result.get("variants", {}).values())
+
+
+def _merged(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
+    """Put looks that were taken earlier beside new ones."""
+    if old is None or "broken" in old or "broken" in new:
+        return new
+    for name, variant in new["variants"].items():
+        before = old["variants"].get(name, {})
+        if "looks" in variant and "looks" in before:
+            variant |= {key: value for key, value in before.items() if key not in variant}
+            variant["looks"] = before["looks"] | variant["looks"]
+    return new
 
 
 def _short(result: dict[str, Any]) -> str:

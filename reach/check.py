@@ -7,7 +7,7 @@ import sys
 import time
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,8 @@ from torch import Tensor, nn
 import striate
 from striate import lenses
 from striate.errors import StriateError
+from striate.perturbation.patches import Patches, patch_scores
+from striate.tap import settle
 
 __all__ = ["LOOKS", "VARIANTS", "check"]
 
@@ -35,14 +37,17 @@ LOOKS: dict[str, Callable[[striate.Network, Tensor], Any]] = {
     "smoothgrad": lambda net, x: lenses.smoothgrad(net, x, samples=2),
     "grad-cam": lambda net, x: lenses.grad_cam(net, x),
     "channel": lambda net, x: lenses.saliency(net, x, _channel(net, x)),
+    "occlusion": lambda net, x: _occluded(net, x),
+    "ablation-cam": lambda net, x: lenses.ablation_cam(net, x),
 }
 
 
-def check(source: str) -> dict[str, Any]:
+def check(source: str, only: Sequence[str] = ()) -> dict[str, Any]:
     """Look at a network with random weights, with 3 channels and with 1 channel in an oblong picture.
 
     Args:
         source: "torchvision:NAME" or "timm:NAME".
+        only: looks that are taken; all for none.
 
     Returns:
         For each variant and look "ok", "refused: reason", or "FAILED: what went wrong"; layers, sizes, notes.
@@ -60,7 +65,7 @@ def check(source: str) -> dict[str, Any]:
         except Exception as error:
             found["variants"][variant] = {"failed": _failure(error)}
             continue
-        found["variants"][variant] = _look(network, images)
+        found["variants"][variant] = _look(network, images, only)
         found["variants"][variant]["seconds"] = round(time.perf_counter() - started, 1)
         del network
     return found
@@ -70,7 +75,7 @@ class _UnableError(Exception):
     """The network itself cannot be run, without any lens."""
 
 
-def _look(network: striate.Network, images: Tensor) -> dict[str, Any]:
+def _look(network: striate.Network, images: Tensor, only: Sequence[str]) -> dict[str, Any]:
     before, numbers = _snapshot(network.module), _snapshot(network.module, bits=True)
     size = tuple(images.shape[2:])
     entry: dict[str, Any] = {"size": list(size), "looks": {}}
@@ -89,12 +94,16 @@ def _look(network: striate.Network, images: Tensor) -> dict[str, Any]:
     except Exception as error:
         entry["looks"]["layers"] = _verdict(error)
     for name, look in LOOKS.items():
+        if only and name not in only:
+            continue
         try:
             result = look(network, images)
             _check_result(name, result, images)
             entry["looks"][name] = "ok"
             if name == "guided":
                 entry["rectifiers"] = result.details["rectifiers"]
+            if name == "occlusion":
+                entry["occlusion"] = {key: result.details.get(key) for key in ("on_windows", "on_maps", "why")}
         except Exception as error:
             entry["looks"][name] = _verdict(error)
         after = _snapshot(network.module)
@@ -146,6 +155,21 @@ def _last(network: striate.Network, images: Tensor) -> str:
     return network.graph(*images.shape[2:]).last_map().address
 
 
+def _occluded(network: striate.Network, images: Tensor) -> Any:
+    """Cover parts of the picture, with and without the short cut through what changes, and compare."""
+    height, width = images.shape[2:]
+    boxes = torch.tensor([[0, 0, 16, 24], [height // 2, width // 3, height // 2 + 17, width // 3 + 16]])
+    batch = network.batch(images)
+    patches = Patches(boxes, network.spec.baseline("grey", batch)[0])
+    targets, clean = settle(network, batch, None)
+    quick = patch_scores(network, batch, patches, targets)
+    plain = patch_scores(network, batch, patches, targets, incremental=False)
+    wrong = float((quick.values - plain.values).abs().max() / max(float(plain.values.abs().max()), float(clean.abs())))
+    _expect(wrong <= 1e-4, f"scores that differ by {wrong:.1e} from those of whole pictures")
+    _expect("other scores" not in quick.details.get("why", ""), quick.details.get("why", ""))
+    return quick
+
+
 def _channel(network: striate.Network, images: Tensor) -> str:
     """Return the address of a channel that answers; with random weights many a channel is dead."""
     place = _last(network, images)
@@ -163,6 +187,8 @@ def _check_result(name: str, result: Any, images: Tensor) -> None:
         _expect(len(result.maps) > 0, "no activations")
         for place, maps in result.maps.items():
             _expect(len(maps) == 1 and bool(maps.isfinite().all()), f"activations of {place}: {tuple(maps.shape)}")
+    elif name == "occlusion":
+        _expect(bool(result.values.isfinite().all()), "scores that are not finite")
     elif name == "field":
         top, left, bottom, right = result.boxes[0]
         _expect(0 <= top <= bottom < size[0] and 0 <= left <= right < size[1], f"box {result.boxes[0]} in {size}")
@@ -170,7 +196,7 @@ def _check_result(name: str, result: Any, images: Tensor) -> None:
         _expect(tuple(result.scores.shape) == (1, *size), f"scores {tuple(result.scores.shape)} for a picture {size}")
         _expect(bool(result.scores.isfinite().all()), "scores that are not finite")
         # a rectified Grad-CAM may rightly find no evidence for the class
-        _expect(name == "grad-cam" or bool(result.scores.abs().max() > 0), "scores that are all zero")
+        _expect(name.endswith("-cam") or bool(result.scores.abs().max() > 0), "scores that are all zero")
 
 
 def _expect(holds: bool, found: str) -> None:
@@ -207,4 +233,4 @@ def _failure(error: Exception) -> str:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    print(json.dumps(check(sys.argv[1])))
+    print(json.dumps(check(sys.argv[1], sys.argv[2:])))

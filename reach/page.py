@@ -15,7 +15,7 @@ __all__ = ["write_page"]
 
 COLUMNS = (
     "layers", "filters", "activations", "field", "gradient", "guided", "deconvnet", "input x gradient", "integrated",
-    "smoothgrad", "grad-cam", "channel", "unchanged",
+    "smoothgrad", "grad-cam", "channel", "occlusion", "ablation-cam", "unchanged",
 )  # fmt: skip
 
 
@@ -43,7 +43,8 @@ def write_page(path: Path, results: Sequence[dict[str, Any]]) -> int:
         *_square(results),
         "✓ passed; – refused with a reason, or beyond the network itself, the number says which; ✗ failed. Two signs: "
         "with 3 channels, and with 1 channel not square; one sign where both are alike. `field` is the receptive field "
-        "of the last map's strongest unit, `channel` the gradient of a channel of the last map. Rows of the graph "
+        "of the last map's strongest unit, `channel` the gradient of a channel of the last map, `occlusion` that the "
+        "scores worked out from what a patch changes are those of whole pictures, within 1e-4. Rows of the graph "
         "whose receptive field is unknown are counted after the slash.",
         "",
         "| network | rows | rectifiers | " + " | ".join(COLUMNS) + " | pictures |",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import time
 import warnings
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -14,10 +15,10 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["reach.check", "timm", "torchvision"])
 
 
-def run(source: str, limit: float) -> dict[str, Any]:
-    """Look at one network in a process of its own, which starts with the libraries loaded."""
+def run(source: str, limit: float, only: Sequence[str] = ()) -> dict[str, Any]:
+    """Look at one network in a process of its own, which starts with the libraries loaded; `only` at these looks."""
     receiver, sender = PROCESSES.Pipe(duplex=False)
-    process = PROCESSES.Process(target=_child, args=(source, sender), daemon=True)
+    process = PROCESSES.Process(target=_child, args=(source, only, sender), daemon=True)
     started = time.perf_counter()
     process.start()
     sender.close()
@@ -35,11 +36,11 @@ def run(source: str, limit: float) -> dict[str, Any]:
     return result
 
 
-def _child(source: str, sender: Connection) -> None:
+def _child(source: str, only: Sequence[str], sender: Connection) -> None:
     from reach.check import check
 
     warnings.simplefilter("ignore")
     try:
-        sender.send(check(source))
+        sender.send(check(source, only))
     except Exception as error:
         sender.send({"source": source, "broken": f"{type(error).__name__}: {error}"[:200]})

@@ -87,6 +87,7 @@ class Network:
         self._graphs: dict[tuple[int, ...], Graph] = {}
         self._classes: tuple[tuple[str, ...] | None, dict[tuple[str, int], int]] = (None, {})
         self._hash: tuple[list[object], str] | None = None
+        self._samples: tuple[list[int], list[Tensor]] | None = None
 
     def __repr__(self) -> str:
         classes = "" if self.class_names is None else f", {len(self.class_names)} classes"
@@ -139,7 +140,8 @@ class Network:
         """Return how many pictures to run at a time.
 
         On a processor a few for each thread: more are not faster, and take memory that is paid for anew each
-        time unless `keep_memory` was called (32 at a time were up to 1.9 times slower with 2 threads).
+        time unless `keep_memory` was called (32 at a time were up to 1.9 times slower with 2 threads). With a
+        single thread PyTorch takes its slow way for 1 x 1 convolutions of fewer than 16 pictures.
 
         Args:
             chunk: what the user wants.
@@ -150,7 +152,8 @@ class Network:
             return chunk
         if self.device.type != "cpu":
             return 64
-        return torch.get_num_threads() * 4
+        threads = torch.get_num_threads()
+        return 16 if threads == 1 else threads * 4
 
     def logits(self, output: Any) -> Tensor:
         """Find the logits (N, K) in what the module returned; maps of logits are averaged.
@@ -263,10 +266,12 @@ class Network:
             if held is not None
         ]
         # versions notice what is written in the open, samples what is written past them (weight.data)
-        version: list[object] = [value.data_ptr() for value in tensors]
-        version += [-1 if value.is_inference() else value._version for value in tensors]
-        some = [sample for value in tensors if (sample := _sample(value)) is not None]
-        version += torch.stack(torch._foreach_norm(some)).tolist() if some else []
+        places = [value.data_ptr() for value in tensors]
+        if self._samples is None or self._samples[0] != places:
+            self._samples = (places, [sample for value in tensors if (sample := _sample(value)) is not None])
+        version: list[object] = [-1 if value.is_inference() else value._version for value in tensors]
+        version += torch.stack(torch._foreach_norm(self._samples[1])).tolist() if self._samples[1] else []
+        version += places
         if self._hash is None or self._hash[0] != version:
             digest = hashlib.blake2b(digest_size=8)
             for key, value in self.module.state_dict().items():
@@ -320,7 +325,7 @@ class Network:
         path = Path(path)
         if path.suffix != ".safetensors":
             raise NetworkError(f"{path}: a network is saved as .safetensors, which holds no code.")
-        factory = self.factory or _factory_of(self.module)
+        factory = self.factory or self._made_as() or _factory_of(self.module)
         state: dict[str, Tensor] = {}
         shared: dict[str, str] = {}  # tied weights are stored once
         owner: dict[tuple[int, torch.Size, tuple[int, ...]], str] = {}
@@ -341,6 +346,11 @@ class Network:
         }
         write_bytes(path, safetensors_bytes(state, metadata))
         return path
+
+    def _made_as(self) -> str | None:
+        """Return how one of our own networks (`striate.nets`) is made again; it knows by itself."""
+        made_as = getattr(self.module, "made_as", None)
+        return made_as if isinstance(made_as, str) else None
 
 
 def _sample(weight: Tensor) -> Tensor | None:

@@ -235,7 +235,8 @@ class InputSpec:
         """
         kept = 3 if self.channels >= 3 else 1
         mean, std = (values[:kept] * 255 for values in self._constants(images.float()))
-        shown = (images[:, :kept].detach().float() * std).add_(mean).round_().clamp_(0, 255).byte()
+        # cutting off the decimals of a value half higher rounds it
+        shown = torch.addcmul(mean + 0.5, images[:, :kept].detach().float(), std).clamp_(0, 255).byte()
         return shown.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
     def baseline(self, name: str, images: Tensor) -> Tensor:

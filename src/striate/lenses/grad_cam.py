@@ -6,11 +6,11 @@ from typing import Literal
 
 from torch import Tensor
 
-from striate.errors import NetworkError
 from striate.lenses._lens import heatmap, lens
+from striate.lenses._maps import chosen_map, laid, placement_notes
 from striate.lenses._notes import rule_notes
 from striate.network import Images, Network
-from striate.results import Heatmap, place, stretch
+from striate.results import Heatmap
 from striate.tap import gradient
 from striate.targets import Target
 
@@ -62,23 +62,13 @@ def grad_cam(
         Draelos and Carin 2020 (HiResCAM), arXiv:2011.08891.
     """
     batch = network.batch(images)
-    graph = network.graph(*batch.shape[2:])
-    chosen = graph.last_map() if layer is None else graph.layer(layer)
-    if chosen.map_size is None:
-        shape = " x ".join(map(str, chosen.shape))
-        raise NetworkError(
-            f"layer {chosen.address!r} gives {shape}, no map, which Grad-CAM needs. "
-            f"The last that has one is {graph.last_map().address!r}."
-        )
+    chosen = chosen_map(network, batch, layer, "Grad-CAM")
     found = gradient(network, batch, target, at=chosen.address)
     native = _weighed(found.activation, found.values, variant)
     native = native.clamp(min=0) if relu else native
-    size = (batch.shape[2], batch.shape[3])
-    scores = place(native, chosen.field) if placement == "centres" else stretch(native, size)
+    scores = laid(native, chosen, placement)
     details: dict[str, str | int] = {"layer": chosen.address, "variant": variant, "placement": placement}
-    notes: tuple[str, ...] = ()
-    if placement == "centres" and chosen.field.status == "unknown":
-        notes += (f"The receptive field of {chosen.address} is unknown, so its map is stretched from edge to edge.",)
+    notes = placement_notes(chosen, placement)
     if guided:
         fine = gradient(network, batch, found.targets, rule="guided")
         product = fine.values * scores[:, None]

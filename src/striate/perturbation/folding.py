@@ -1,0 +1,92 @@
+"""A program with fewer steps and the same answers: batch norm folded into convolutions, rectifiers in place."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from striate.program import Program, Ref, Step
+
+__all__ = ["folded"]
+
+_NORMS = frozenset(
+    "native_batch_norm cudnn_batch_norm _native_batch_norm_legit_no_training _batch_norm_no_update".split()
+)
+_RECTIFIERS = frozenset("relu hardtanh clamp clamp_min leaky_relu silu hardswish".split())
+_FRESH = frozenset({"convolution", *_NORMS})  # give memory of their own
+
+
+def folded(program: Program, ends: Collection[int]) -> Program:
+    """Return a program that gives the same values with less to do.
+
+    A batch normalisation with fixed statistics scales and shifts each channel; so does a convolution whose weights
+    are scaled and whose bias is shifted. A rectifier may write into what only it reads.
+
+    Args:
+        program: is left as it is.
+        ends: values that will be asked for.
+    """
+    readers = Counter(index for step in program.steps for index in step.inputs())
+    steps = list(program.steps)
+    gives = {out: at for at, step in enumerate(steps) for out in step.outs if out is not None}
+    for at, step in enumerate(steps):
+        source = _only_input(step)
+        if source is None or readers[source] != 1 or source in ends or source not in gives:
+            continue
+        before = steps[gives[source]]
+        if step.name in _NORMS and before.name == "convolution":
+            merged = _scaled(before, step)
+            if merged is not None:
+                steps[gives[source]] = merged
+                gives[merged.outs[0] or 0] = gives[source]
+                steps[at] = replace(step, name="nothing", args=(), kwargs={}, outs=())
+        elif step.name in _RECTIFIERS and before.name in _FRESH:
+            steps[at] = _in_place(step)
+    return replace(program, steps=tuple(step for step in steps if step.name != "nothing"))
+
+
+def _only_input(step: Step) -> int | None:
+    found = step.inputs()
+    return found[0] if len(found) == 1 else None
+
+
+def _scaled(convolution: Step, norm: Step) -> Step | None:
+    """Return a convolution that does what a convolution and the normalisation after it do."""
+    given, fixed = convolution.arguments(), norm.arguments()
+    weight, bias = given["weight"], given["bias"]
+    mean, variance = fixed["running_mean"], fixed["running_var"]
+    constants = [weight, mean, variance, *(one for one in (bias, fixed["weight"], fixed["bias"]) if one is not None)]
+    if fixed.get("training") or given["transposed"] or not all(isinstance(one, Tensor) for one in constants):
+        return None
+    if isinstance(given["input"], Ref) is False:
+        return None
+    scale = (variance.double() + fixed.get("eps", fixed.get("epsilon"))).rsqrt()
+    if fixed["weight"] is not None:
+        scale = scale * fixed["weight"].double()
+    shift = -mean.double() if bias is None else bias.double() - mean.double()
+    shift = shift * scale if fixed["bias"] is None else shift * scale + fixed["bias"].double()
+    shape = (-1, *(1,) * (weight.dim() - 1))
+    new = {
+        **given,
+        "weight": (weight.double() * scale.view(shape)).to(weight.dtype, memory_format=_order(weight)),
+        "bias": shift.to(weight.dtype),
+    }
+    names = [argument.name for argument in convolution.op._schema.arguments]  # type: ignore[attr-defined]
+    args: tuple[Any, ...] = tuple(new[name] for name in names)
+    return replace(convolution, args=args, kwargs={}, outs=(norm.outs[0],))
+
+
+def _order(weight: Tensor) -> torch.memory_format:
+    return torch.channels_last if weight.dim() == 4 else torch.contiguous_format
+
+
+def _in_place(step: Step) -> Step:
+    """Return a step that writes over what it reads, where there is one."""
+    packet = getattr(torch.ops.aten, f"{step.name}_", None)
+    op = getattr(packet, step.op._overloadname, None) if packet is not None else None  # type: ignore[attr-defined]
+    return step if op is None else replace(step, op=op)

@@ -1,0 +1,209 @@
+"""The scores of a picture under many patches, worked out from what each patch changes alone.
+
+A patch changes a window of the picture; each layer widens it, and outside it the values of the unchanged
+picture hold. The windows are followed through the program of the network. Where they cover most of a map,
+or an operation cannot be followed, whole maps take over from there.
+
+Source: Nakandala, Kumar and Papakonstantinou 2019 (Krypton), doi:10.1145/3299869.3319874, section 4.1
+(incremental inference for convolutions and pooling along a chain).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from striate.perturbation.following import follow
+from striate.perturbation.parts import Around, Part, gathered, pasted
+from striate.perturbation.regions import Region
+from striate.program import Program, Step
+
+__all__ = ["Unfollowable", "Watch", "respond_to_patches", "respond_to_values"]
+
+COVERED = 0.95  # share of a map from which on all of it is worked out
+
+
+class Unfollowable(Exception):
+    """The values of one picture do not tell those of many; the text says where."""
+
+
+@dataclass
+class Watch:
+    """What was done, for the curious.
+
+    Attributes:
+        followed: steps done on windows.
+        whole: steps done on whole maps or vectors.
+        opened: names of the operations at which whole maps took over, with counts.
+    """
+
+    followed: int = 0
+    whole: int = 0
+    opened: Counter[str] = field(default_factory=Counter)
+
+
+def respond_to_patches(
+    program: Program, end: int, pictures: Tensor, region: Region, watch: Watch, around: dict[Any, Around]
+) -> Tensor:
+    """Return a value of the program for M pictures that differ from its own within windows.
+
+    Args:
+        program: of the unchanged picture.
+        end: number of the value that is asked for.
+        pictures: (M, C, h, w), the windows as they are now.
+        region: where they lie.
+        watch: notes what was done.
+        around: keeps unchanged maps between calls.
+
+    Raises:
+        Unfollowable: a step mixes pictures.
+    """
+    run = _Run(program, len(pictures), watch, around)
+    run.parts[0] = Part(pictures, region, (-2, -1))
+    return run.until(end)
+
+
+def respond_to_values(program: Program, start: int, end: int, values: Tensor) -> Tensor:
+    """Return a value of the program where an earlier one, `start`, has become `values` (M, ...).
+
+    Raises:
+        Unfollowable: a step mixes pictures.
+    """
+    run = _Run(program, len(values), Watch(), {})
+    if start == end:
+        return values
+    run.full[start] = values
+    return run.until(end, start)
+
+
+class _Run:
+    """One run over M changed pictures."""
+
+    def __init__(self, program: Program, count: int, watch: Watch, around: dict[Any, Around]) -> None:
+        self.program = program
+        self.count = count
+        self.watch = watch
+        self.around = around
+        self.parts: dict[int, Part] = {}
+        self.full: dict[int, Tensor] = {}
+
+    def until(self, end: int, start: int = 0) -> Tensor:
+        needed = self.program.needed(start, end)
+        last = {index: at for at in needed for index in self.program.steps[at].inputs()}
+        last[end] = len(self.program.steps)
+        for at in needed:
+            step = self.program.steps[at]
+            self._do(step)
+            for index in {*step.inputs(), *(out for out in step.outs if out is not None)}:
+                if last.get(index, -1) <= at:
+                    self.parts.pop(index, None)
+                    self.full.pop(index, None)
+        return self._whole(end)
+
+    def _do(self, step: Step) -> None:
+        found = None
+        if not any(index in self.full for index in step.inputs()):
+            found = follow(step, self)
+            if found is None:
+                self.watch.opened[step.name] += 1
+        if found is None:
+            self.watch.whole += 1
+            for out, value in zip(step.outs, step.run(self._whole, self.count), strict=True):
+                if out is not None and value is not None:
+                    self.full[out] = value
+            return
+        self.watch.followed += 1
+        if isinstance(found, Tensor):
+            assert step.outs[0] is not None
+            self.full[step.outs[0]] = found
+            return
+        for out, part in zip(step.outs, found if isinstance(found, list) else [found], strict=False):
+            if out is not None and part is not None:
+                self.parts[out] = part
+
+    def _whole(self, index: int) -> Tensor:
+        """Return a value for all M pictures."""
+        if index in self.full:
+            return self.full[index]
+        if index in self.parts:
+            self.full[index] = self._completed(index, self.parts[index])
+            return self.full[index]
+        clean = self.program.values[index]
+        if index not in self.program.batched:
+            raise Unfollowable(f"value {index} does not count pictures in its first dimension")
+        return clean.expand(self.count, *clean.shape[1:])
+
+    def _completed(self, index: int, part: Part) -> Tensor:
+        if part.merged:
+            rows, columns = part.region.rows, part.region.columns
+            clean = self.program.values[index]
+            channels = clean.shape[-1]
+            laid = Part(part.tensor.reshape(self.count, rows.size, columns.size, channels), part.region, (-3, -2))
+            around = Around.of(clean.view(1, rows.length, columns.length, channels), (-3, -2), (0, 0, 0, 0), 0.0)
+            return self._set_in(around, laid, part.region.all()).reshape(-1, channels)
+        if part.region.rows.whole and part.region.columns.whole:
+            return part.tensor
+        whole = part.region.all()
+        return self.windows(
+            index, part, (whole.rows.starts, whole.columns.starts), (whole.rows.size, whole.columns.size)
+        )
+
+    # --- what the rules ask for
+
+    def part(self, index: int) -> Part | None:
+        return self.parts.get(index)
+
+    def clean(self, index: int) -> Tensor:
+        return self.program.values[index]
+
+    def too_large(self, region: Region) -> bool:
+        return region.share > COVERED
+
+    def windows(
+        self,
+        index: int,
+        part: Part,
+        begin: tuple[Any, Any],
+        size: tuple[int, int],
+        padding: tuple[int, int, int, int] = (0, 0, 0, 0),
+        value: float = 0.0,
+    ) -> Tensor:
+        tops, lefts = begin
+        rows, columns = part.region.rows, part.region.columns
+        if (
+            (rows.size, columns.size) == size
+            and np.array_equal(rows.starts, tops)
+            and np.array_equal(columns.starts, lefts)
+        ):
+            return part.tensor
+        key = (index, part.dims, padding, value)
+        if key not in self.around:
+            self.around[key] = Around.of(self.program.values[index], part.dims, padding, value)
+        target = gathered(self.around[key], tops, lefts, *size)
+        pasted(target, tops, lefts, part)
+        return self._arranged(target, self.around[key])
+
+    def _set_in(self, around: Around, part: Part, region: Region) -> Tensor:
+        target = gathered(around, region.rows.starts, region.columns.starts, region.rows.size, region.columns.size)
+        pasted(target, region.rows.starts, region.columns.starts, part)
+        return self._arranged(target, around)
+
+    @staticmethod
+    def _arranged(target: Tensor, around: Around) -> Tensor:
+        return target.view(*target.shape[:3], *around.rest).movedim((1, 2), around.dims)
+
+    def constant(self, tensor: Tensor, region: Region, dims: tuple[int, int]) -> Tensor:
+        if tensor.dim() < -min(dims) or (tensor.shape[dims[0]], tensor.shape[dims[1]]) == (1, 1):
+            return tensor
+        length = (region.rows.length, region.columns.length)
+        shape = list(tensor.shape)
+        shape[dims[0]], shape[dims[1]] = length
+        full = tensor.expand(shape)
+        full = full[None] if full.dim() == -min(dims) else full
+        around = Around.of(full, dims, (0, 0, 0, 0), 0.0)
+        found = gathered(around, region.rows.starts, region.columns.starts, region.rows.size, region.columns.size)
+        return self._arranged(found, around)

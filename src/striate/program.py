@@ -1,0 +1,378 @@
+"""A network's run as a list of operations that can be run again: from the middle, on other values, on more pictures.
+
+The operations below autograd are written down while the network runs on one picture, and again on two:
+what grows from one run to the other grows with the batch. Knows shapes and order; nothing of what is
+done with them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from striate.errors import StriateError
+from striate.running import first_tensor
+
+__all__ = ["Program", "Ref", "Sized", "Step", "Unwritten", "record"]
+
+
+class Unwritten(StriateError):
+    """A run that cannot be written down as a list of operations; the text says why."""
+
+
+@dataclass(frozen=True)
+class Ref:
+    """One of the values of a program, by its number; 0 is the picture."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class Sized:
+    """A whole number that grows with the batch: `each` a picture, and `fixed` besides."""
+
+    each: int
+    fixed: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation.
+
+    Attributes:
+        name: of the operation, without its namespace and without the mark of one that writes in place.
+        op: what is called; it writes into none of its arguments.
+        args: in the order of its schema; values of the program are `Ref`, everything else is as it was.
+        kwargs: likewise, by name.
+        outs: numbers of the values that it gives; None for what is no tensor.
+        single: it gives a tensor, not a tuple of them.
+    """
+
+    name: str
+    op: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    outs: tuple[int | None, ...]
+    single: bool
+
+    def arguments(self) -> dict[str, Any]:
+        """Return all arguments by name, those with their default value included."""
+        schema = self.op._schema.arguments  # type: ignore[attr-defined]  # every operation of torch has one
+        given: dict[str, Any] = {argument.name: argument.default_value for argument in schema}
+        given |= {argument.name: value for argument, value in zip(schema, self.args, strict=False)}
+        return given | dict(self.kwargs)
+
+    def inputs(self) -> list[int]:
+        """Return the numbers of the values that it reads."""
+        return [found.index for found in _leaves((self.args, self.kwargs)) if isinstance(found, Ref)]
+
+    def run(self, value: Callable[[int], Tensor], count: int) -> list[Tensor | None]:
+        """Do it for `count` pictures.
+
+        Args:
+            value: gives the tensor of a number.
+            count: pictures in the batch.
+
+        Returns:
+            What belongs to `outs`, in order.
+        """
+
+        def fill(item: Any) -> Any:
+            if isinstance(item, Ref):
+                return value(item.index)
+            if isinstance(item, Sized):
+                return item.each * count + item.fixed
+            if isinstance(item, list | tuple):
+                return type(item)(fill(part) for part in item)
+            return item
+
+        result = self.op(*fill(self.args), **{name: fill(item) for name, item in self.kwargs.items()})
+        return [result] if self.single else list(result)
+
+
+@dataclass(frozen=True)
+class Program:
+    """One run of a network, operation by operation.
+
+    Attributes:
+        steps: in order.
+        values: what each gave for one picture, by number, as far as tensors go.
+        output: number of the value in which the logits are.
+        places: numbers of the outputs of layers that were asked for.
+        batched: numbers of the values whose first dimension counts pictures.
+    """
+
+    steps: tuple[Step, ...]
+    values: tuple[Tensor, ...]
+    output: int
+    places: Mapping[str, int]
+    batched: frozenset[int]
+
+    def needed(self, start: int, end: int) -> list[int]:
+        """Return the steps, in order, that lead from the value `start` to the value `end`."""
+        reached = {start}
+        forward = []
+        for at, step in enumerate(self.steps):
+            if any(index in reached for index in step.inputs()):
+                reached.update(out for out in step.outs if out is not None and out != start)
+                forward.append(at)
+        wanted = {end}
+        chosen = []
+        for at in reversed(forward):
+            if any(out in wanted for out in self.steps[at].outs):
+                chosen.append(at)
+                wanted.update(self.steps[at].inputs())
+        return chosen[::-1]
+
+    def waist(self, start: int, end: int) -> int | None:
+        """Return the first value between `start` and `end` that is a vector, (1, C), and that all ways lead through.
+
+        What comes after it is cheap for each picture, but reads many weights: best done for many at once.
+        """
+        steps = self.needed(start, end)
+        last = {index: at for at in steps for index in self.steps[at].inputs()}
+        alive = {start}
+        for at in steps:
+            alive |= {out for out in self.steps[at].outs if out is not None and last.get(out, -1) > at}
+            alive = {index for index in alive if last.get(index, -1) > at}
+            if len(alive) == 1 and self.values[(only := next(iter(alive)))].dim() == 2 and only in self.batched:
+                return only
+        return None
+
+
+def record(module: nn.Module, image: Tensor, second: Tensor, places: Sequence[str] = ()) -> Program:
+    """Write down what a network does with a picture.
+
+    Call it within `running.undisturbed` and ``torch.no_grad``.
+
+    Args:
+        module: any network.
+        image: (1, C, H, W).
+        second: (1, C, H, W), another picture that goes with it in the run on two.
+        places: layers, "name" (its last call) or "name~k", whose outputs are asked for.
+
+    Raises:
+        Unwritten: the operations depend on the picture's values, on chance, or on the batch in a way that
+            does not just grow; or they write into memory that several tensors share.
+    """
+    twice = _recorded(module, torch.cat([image, second]), places)
+    pairs = [tuple(value.shape) for value in twice.values]
+    twice.values.clear()  # two pictures take twice the memory of one
+    once = _recorded(module, image.clone(), places)
+    if len(once.steps) != len(twice.steps) or once.ends != twice.ends:
+        raise Unwritten("the network does other things with two pictures than with one")
+    batched = frozenset(
+        index
+        for index, (value, pair) in enumerate(zip(once.values, pairs, strict=True))
+        if value.dim() and (2 * value.shape[0], *value.shape[1:]) == pair
+    )
+    steps = tuple(_merged(one, two) for one, two in zip(once.steps, twice.steps, strict=True))
+    output = once.ends[""]
+    named = {place: index for place, index in once.ends.items() if place}
+    return Program(steps, tuple(once.values), output, named, batched)
+
+
+@dataclass
+class _Recorded:
+    steps: list[Step]
+    values: list[Tensor]
+    ends: dict[str, int]
+
+
+def _recorded(module: nn.Module, images: Tensor, places: Sequence[str]) -> _Recorded:
+    pen = _Pen(images)
+    with pen.at(module, places), pen:
+        output = first_tensor(module(images))
+    if output is None:
+        raise Unwritten("the network returns no tensor")
+    missing = [place for place in places if place not in pen.ends]
+    if missing:
+        raise Unwritten(f"layer {missing[0]!r} was not reached")
+    pen.ends[""] = pen.number(output)
+    return _Recorded(pen.steps, pen.values, pen.ends)
+
+
+class _Pen(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    """Writes down one run. Keeps every tensor, so that none is taken for another."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Keep torch from loading its compiler (seconds) only to keep it away from this class."""
+        return False
+
+    def __init__(self, images: Tensor) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.steps: list[Step] = []
+        self.values: list[Tensor] = []
+        self.numbers: dict[int, int] = {}  # id of a tensor -> number of the value that it now holds
+        self.kept: list[Tensor] = []
+        self.sharing: dict[int, list[int]] = {}  # memory -> numbers of the values that lie in it
+        self.written: dict[int, set[int]] = {}  # memory that was written into -> ids of what may still be read
+        self.ends: dict[str, int] = {}
+        self._add(images)
+
+    @contextmanager
+    def at(self, module: nn.Module, places: Sequence[str]) -> Iterator[None]:
+        """Note the values that layers give."""
+        calls: Counter[str] = Counter()
+        wanted: dict[str, list[tuple[int | None, str]]] = {}
+        for place in places:
+            name, _, call = place.partition("~")
+            wanted.setdefault(name, []).append((int(call) if call else None, place))
+
+        def watch(name: str) -> Callable[..., None]:
+            def hook(_module: Any, _inputs: Any, output: Any) -> None:
+                calls[name] += 1
+                tensor = first_tensor(output)
+                for call, place in wanted[name]:
+                    if tensor is not None and call in (None, calls[name]):
+                        self.ends[place] = self.number(tensor)
+
+            return hook
+
+        handles = [module.get_submodule(name).register_forward_hook(watch(name)) for name in wanted]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def number(self, tensor: Tensor) -> int:
+        """Return the number of the value that a tensor holds."""
+        if id(tensor) not in self.numbers:
+            raise Unwritten("an output does not depend on the picture")
+        return self.numbers[id(tensor)]
+
+    def _add(self, tensor: Tensor) -> int:
+        index = len(self.values)
+        self.kept.append(tensor)
+        self.values.append(tensor)
+        self.numbers[id(tensor)] = index
+        memory = _memory(tensor)
+        self.sharing.setdefault(memory, []).append(index)
+        if memory in self.written:
+            self.written[memory].add(id(tensor))
+        return index
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        tensors = [item for item in _leaves((args, kwargs)) if isinstance(item, Tensor)]
+        for tensor in tensors:
+            readable = self.written.get(_memory(tensor))
+            if readable is not None and id(tensor) not in readable:
+                raise Unwritten(f"{func._schema.name} reads memory that was written into through another tensor")
+        if not any(id(tensor) in self.numbers for tensor in tensors):
+            return func(*args, **kwargs)
+        return self._note(func, args, kwargs)
+
+    def _note(self, func: Any, args: Any, kwargs: Any) -> Any:
+        schema = func._schema
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            raise Unwritten(f"{schema.name} depends on chance")
+        if torch.Tag.data_dependent_output in func.tags or torch.Tag.dynamic_output_shape in func.tags:
+            raise Unwritten(f"{schema.name} depends on the picture's values")
+        read_args, read_kwargs = self._read(args), self._read(kwargs)
+        writes = [
+            value
+            for argument, value in _bound(schema, args, kwargs)
+            if argument.alias_info is not None and argument.alias_info.is_write
+        ]
+        op = func
+        if writes:
+            if len(writes) != 1 or not isinstance(writes[0], Tensor):
+                raise Unwritten(f"{schema.name} writes into several tensors")
+            op = _functional(func)
+            self._write_into(writes[0])
+        elif func in (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default):
+            op = torch.ops.aten.reshape.default  # other values may lie otherwise in memory
+        result = func(*args, **kwargs)
+        outputs = list(result) if isinstance(result, tuple | list) else [result]
+        outs = [self._add(item) if isinstance(item, Tensor) else None for item in outputs]
+        name = schema.name.removeprefix("aten::")
+        name = name if name.endswith("__") else name.rstrip("_")
+        self.steps.append(Step(name, op, read_args, read_kwargs, tuple(outs), not isinstance(result, tuple | list)))
+        return result
+
+    def _write_into(self, tensor: Tensor) -> None:
+        """Keep what is in a piece of memory; after the write only what was written through may be read."""
+        memory = _memory(tensor)
+        for index in self.sharing.pop(memory, []):
+            self.values[index] = self.values[index].clone()  # stays readable for whoever runs from there
+        self.written[memory] = set()
+
+    def _read(self, item: Any) -> Any:
+        if isinstance(item, Tensor):
+            if id(item) in self.numbers:
+                return Ref(self.numbers[id(item)])
+            self.kept.append(item)
+            return item
+        if isinstance(item, dict):
+            return {name: self._read(part) for name, part in item.items()}
+        if isinstance(item, list | tuple):
+            return type(item)(self._read(part) for part in item)
+        return item
+
+
+def _memory(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+def _bound(schema: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    """Pair each argument of a schema with what was given for it."""
+    pairs = list(zip(schema.arguments, args, strict=False))
+    return pairs + [(argument, kwargs[argument.name]) for argument in schema.arguments if argument.name in kwargs]
+
+
+def _functional(func: Any) -> Any:
+    """Return the operation that gives what another writes in place."""
+    namespace, name = func._schema.name.split("::")
+    packet = getattr(getattr(torch.ops, namespace), name.removesuffix("_"), None)
+    found = None if packet is None or not name.endswith("_") else getattr(packet, func._overloadname, None)
+    if found is None:
+        raise Unwritten(f"{func._schema.name} writes in place")
+    return found
+
+
+def _leaves(item: Any) -> Iterator[Any]:
+    if isinstance(item, Mapping):
+        for part in item.values():
+            yield from _leaves(part)
+    elif isinstance(item, list | tuple):
+        for part in item:
+            yield from _leaves(part)
+    else:
+        yield item
+
+
+def _merged(one: Step, two: Step) -> Step:
+    """Write a step of the run on one picture so that it holds for any number."""
+    if one.op is not two.op or one.outs != two.outs:
+        raise Unwritten("the network does other things with two pictures than with one")
+    return Step(one.name, one.op, _grown(one.args, two.args), _grown(one.kwargs, two.kwargs), one.outs, one.single)
+
+
+def _grown(one: Any, two: Any) -> Any:
+    if isinstance(one, Tensor):
+        if not isinstance(two, Tensor) or one.shape != two.shape:
+            raise Unwritten("the network makes a tensor that grows with the batch")
+        return one
+    if isinstance(one, Mapping):
+        return {name: _grown(part, two[name]) for name, part in one.items()}
+    if isinstance(one, list | tuple):
+        if type(one) is not type(two) or len(one) != len(two):
+            raise Unwritten("the network does other things with two pictures than with one")
+        return type(one)(_grown(part, other) for part, other in zip(one, two, strict=True))
+    if type(one) is int and type(two) is int and one != two:
+        return Sized(two - one, 2 * one - two)
+    if isinstance(one, float) and isinstance(two, float) and one != one and two != two:
+        return one
+    if one != two:
+        raise Unwritten("the network does other things with two pictures than with one")
+    return one
