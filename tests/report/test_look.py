@@ -6,12 +6,16 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 
 from striate.errors import AddressError, ImageError, OptionError, Stopped
+from striate.network import Network
 from striate.progress import listen, stoppable
 from striate.report import look
 from striate.report.sections.why import EXPLANATIONS
 from striate.results import Recipe, decode_array
+from striate.spec import InputSpec
+from truth.nets import ResNet20
 
 VOID = {"area", "br", "col", "hr", "img", "image", "input", "link", "meta", "rect", "use", "wbr"}
 
@@ -151,10 +155,67 @@ def test_a_network_of_one_channel_without_names(grey_network, paths, tmp_path):
     assert re.search(r"It says class \d", page.text)
 
 
+# --- how far to believe it
+
+
+def test_every_explanation_says_how_far_to_believe_it(network, paths, tmp_path):
+    page, numbers = read(look(network, paths, tmp_path / "out"))
+    curves, randomised = (numbers["results"][key] for key in ("deletion_and_insertion", "randomisation"))
+    images = network.read(paths)
+    chances = network(images).softmax(1).amax(1)
+    for index, picture in enumerate(curves["pictures"]):
+        assert set(picture["maps"]) == {one.key for one in EXPLANATIONS}
+        for values in picture["maps"].values():
+            # with nothing deleted, and with everything inserted, it is the picture itself
+            assert values["deletion"][0] == pytest.approx(float(chances[index]), abs=1e-5)
+            assert values["insertion"][-1] == pytest.approx(float(chances[index]), abs=1e-5)
+            line = f"Deletion {values['deletion_area']:.2f}, insertion {values['insertion_area']:.2f}."
+            assert line in page.text
+    assert set(randomised["maps"]) == {one.key for one in EXPLANATIONS}
+    assert randomised["stages"] == [{"down_to": "7", "layers": 1}]  # of three layers the classifier
+    doubted = [one for one in page.all("p") if one.get("class") == "trust doubt"]
+    lines = [one for one in page.all("p") if one.get("class") in ("trust", "trust doubt")]
+    assert len(lines) == 2 * len(EXPLANATIONS)
+    independent = [name for name, one in randomised["maps"].items() if not one["depends"]]
+    assert len(doubted) == 2 * len(independent)
+    assert f"probability {float(chances[0]):.2f}" in page.text
+
+
+def test_guided_backprop_of_a_trained_network_is_doubted(shared_data, sample_photographs, tmp_path):
+    module = ResNet20()
+    module.load_state_dict(load_file(shared_data / "models" / "resnet20-cifar10.safetensors"))
+    trained = Network(module.eval(), InputSpec(3, 32, 32, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    page, numbers = read(look(trained, [path for path, _ in sample_photographs[::400]], tmp_path / "out"))
+    judged = numbers["results"]["randomisation"]["maps"]
+    assert not judged["guided"]["depends"]
+    assert all(judged[key]["depends"] for key in ("gradient", "integrated_gradients", "grad_cam", "occlusion", "lime"))
+    assert "Hardly changes when the top 5 layers of the network get random weights (similarity 0." in page.text
+    assert "it shows the picture, not the decision" in page.text
+
+
+def test_believing_can_be_left_to_the_reader(network, paths, tmp_path):
+    page, numbers = read(look(network, paths, tmp_path / "out", trust=False))
+    assert "Deletion" not in page.text
+    assert "occlusion" in numbers["results"]
+    assert not {"deletion_and_insertion", "randomisation"} & set(numbers["results"])
+
+
+def test_a_network_that_cannot_be_copied_is_still_looked_at(network, paths, tmp_path):
+    network.module[7].kept = network.module[7].weight * 2  # what deepcopy refuses
+    page, numbers = read(look(network, paths, tmp_path / "out"))
+    assert "could not all be checked: small cannot be copied" in page.text
+    assert set(numbers["refused"]) == {"randomisation"}
+    assert "Deletion 0." in page.text
+
+
 def test_a_unit_can_be_explained(network, paths, tmp_path):
     page, numbers = read(look(network, paths, tmp_path / "out", target="3:5"))
     assert numbers["results"]["gradient"]["recipe"]["target"] == ["3:5", "3:5"]
     assert "Explained: 3:5" in page.text
+    assert numbers["results"]["deletion_and_insertion"]["measure"] == "score"
+    assert numbers["results"]["randomisation"]["stages"] == [
+        {"down_to": "3", "layers": 1}
+    ]  # the classifier is above it
 
 
 def test_a_misspelt_target_is_said_at_once(network, paths, tmp_path):

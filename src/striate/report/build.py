@@ -50,6 +50,7 @@ def look(
     out: str | Path,
     *,
     target: str | None = None,
+    trust: bool = True,
     on_broken: Callable[[Sequence[str]], None] | None = None,
 ) -> Path:
     """Look at pictures through all lenses, and write `report.html` and `results.json`.
@@ -62,6 +63,7 @@ def look(
         paths: pictures, and folders of pictures.
         out: folder to write to; made when it is not there.
         target: address of what is explained; the top class of each picture unless given.
+        trust: also say how far to believe each explanation (`striate.trust`); takes about as long again.
         on_broken: called with what is wrong with each picture that cannot be read, when there is one.
 
     Returns:
@@ -74,7 +76,7 @@ def look(
         OutputError: the files cannot be written.
         Stopped: someone asked to stop; nothing is written.
     """
-    visit = arrive(network, paths, target)
+    visit = arrive(network, paths, target, trust=trust)
     if visit.broken and on_broken is not None:
         on_broken([broken.text for broken in visit.broken])
     if target is not None:  # a misspelt target is an error of the whole report, not a refusal of each lens

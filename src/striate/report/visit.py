@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +52,7 @@ class Visit:
         paths: where they came from, N of them.
         broken: those that could not be read.
         target: what is explained; None for the top class of each picture.
+        trust: explanations are to be checked, which takes about as long as making them.
         runs: by key, in the order in which they were made.
     """
 
@@ -60,6 +61,7 @@ class Visit:
     paths: tuple[Path, ...]
     broken: tuple[Broken, ...]
     target: str | None
+    trust: bool = True
     runs: dict[str, Run] = field(default_factory=dict)
 
     @property
@@ -88,30 +90,44 @@ class Visit:
         Raises:
             Stopped: someone asked to stop.
         """
-        key = key or lens
+        needs = registry.describe(lens).needs
+        given: dict[str, Any] = {"target": self.target} if "target" in needs else {}
+        pictures = (self.images,) if "images" in needs else ()
+        return self.keep(
+            key or lens, lens, lambda: registry.function(lens)(self.network, *pictures, **{**given, **options})
+        )
+
+    def keep(self, key: str, name: str, make: Callable[[], Result]) -> Run:
+        """Make a result, or return what was made under this key before.
+
+        Args:
+            key: in results.json.
+            name: of what makes it.
+            make: makes it; a refusal is kept as well.
+
+        Raises:
+            Stopped: someone asked to stop.
+        """
         if key not in self.runs:
             check_stop(TASK)
             report(Event(TASK, len(self.runs), None, note=key.replace("_", " ")))
-            needs = registry.describe(lens).needs
-            given: dict[str, Any] = {"target": self.target} if "target" in needs else {}
-            pictures = (self.images,) if "images" in needs else ()
             try:
-                result = registry.function(lens)(self.network, *pictures, **{**given, **options})
-                self.runs[key] = Run(key, lens, result)
+                self.runs[key] = Run(key, name, make())
             except Stopped:
                 raise
             except StriateError as error:
-                self.runs[key] = Run(key, lens, None, str(error))
+                self.runs[key] = Run(key, name, None, str(error))
         return self.runs[key]
 
 
-def arrive(network: Network, paths: Sequence[str | Path], target: str | None) -> Visit:
+def arrive(network: Network, paths: Sequence[str | Path], target: str | None, *, trust: bool = True) -> Visit:
     """Read the pictures; those that cannot be read are set aside as long as one can.
 
     Args:
         network: says how pictures are to be read.
         paths: files, and folders to be walked.
         target: what is to be explained.
+        trust: whether explanations are to be checked.
 
     Raises:
         ImageError: not one picture can be read, or nothing was found.
@@ -126,4 +142,4 @@ def arrive(network: Network, paths: Sequence[str | Path], target: str | None) ->
     reading = read(network, files)
     images = reading.images
     network.graph(*images.shape[2:])  # worked out once, here, so that the first lens is not said to have taken so long
-    return Visit(network, images, reading.paths, reading.broken, target)
+    return Visit(network, images, reading.paths, reading.broken, target, trust)
