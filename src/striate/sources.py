@@ -17,8 +17,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from striate import nets
 from striate.errors import NetworkError
 from striate.exported import load_exported
+from striate.nets import wrapped
 from striate.network import FORMAT, Network
 from striate.spec import UNKNOWN_NORMALISATION, InputSpec
 from striate.zoo import BUILT_IN, built_in, timm_network, torchvision_network
@@ -29,8 +31,12 @@ ASSUMED = (
     "The file does not say what pictures the network expects: 3 x 224 x 224 from 0 to 1 is assumed, without "
     "normalisation. Give an InputSpec (spec=, or --channels, --height, --width, --mean and --std)."
 )
+USUAL = (
+    "The file does not say what pictures the network expects: size, mean and std are those that this network is "
+    "usually trained with. If they differ, give an InputSpec (spec=, or --channels, --height, --width, --mean, --std)."
+)
 _FORMS = (
-    "a built-in name (efficientnet_lite0), timm:NAME, torchvision:NAME, a saved network (.safetensors), "
+    "a built-in name (efficientnet_lite0), timm:NAME, torchvision:NAME, striate:NAME, a saved network (.safetensors), "
     "a state dict (.pt, .pth, .safetensors) with a factory, or an exported program (.pt2)"
 )
 
@@ -48,10 +54,11 @@ def load(
 
     Args:
         source: "efficientnet_lite0"; "timm:NAME" or "torchvision:NAME" with the weights and preprocessing of
-            that library; a file written by `Network.save`; a state dict (.pt, .pth, .safetensors), which needs
-            `factory`; or an exported program (.pt2).
-        factory: what makes the untrained module: "package.module:function", "file.py:function", or the
-            function (or class) itself; called without arguments. It is never taken from a file: code
+            that library; "striate:NAME" for the lectures' networks, untrained ("striate:vgg-c,classes=10,size=64");
+            a file written by `Network.save`; a state dict (.pt, .pth, .safetensors), which needs `factory`; or an
+            exported program (.pt2).
+        factory: what makes the untrained module: "striate:NAME", "package.module:function", "file.py:function", or
+            the function (or class) itself; called without arguments. It is never taken from a file: code
             that is run must be named by you.
         device: where the network goes; the CPU unless given.
         pretrained: False builds the architecture with random weights ("timm:", "torchvision:").
@@ -71,6 +78,8 @@ def load(
         network = timm_network(text.removeprefix("timm:"), pretrained=pretrained)
     elif text.startswith("torchvision:"):
         network = torchvision_network(text.removeprefix("torchvision:"), pretrained=pretrained)
+    elif wrapped.is_ours(text):
+        network = wrapped.network(text, spec=spec)
     elif text in BUILT_IN:
         network = built_in(text, pretrained=pretrained)
     else:
@@ -81,7 +90,7 @@ def load(
             weight.data = weight.data.contiguous(memory_format=torch.channels_last)
     if spec is not None:
         network.spec = spec if isinstance(spec, InputSpec) else network.spec.changed(**spec)
-        unsaid = {ASSUMED, UNKNOWN_NORMALISATION} & set(network.notes)
+        unsaid = {ASSUMED, USUAL, UNKNOWN_NORMALISATION} & set(network.notes)
         network.notes = tuple(note for note in network.notes if note not in unsaid)
         if unsaid and not isinstance(spec, InputSpec) and not {"mean", "std"} <= set(spec):
             network.notes += (UNKNOWN_NORMALISATION,)
@@ -98,8 +107,10 @@ def load(
 
 def _from_file(path: Path, factory: str | Callable[[], nn.Module] | None) -> Network:
     if not path.exists():
-        known = [*BUILT_IN, "timm:", "torchvision:"]
-        close = get_close_matches(str(path), known, n=1)
+        known = [*BUILT_IN, "timm:", "torchvision:", *(f"{wrapped.PREFIX}{name}" for name in nets.names())]
+        close = [name for name in known if name == f"{wrapped.PREFIX}{path}"] or get_close_matches(
+            str(path), known, n=1
+        )
         hint = f" Did you mean {close[0]}?" if close else ""
         raise NetworkError(f"no network {str(path)!r}: no such file, and no built-in name.{hint} A source is {_FORMS}.")
     if path.is_dir():
@@ -116,10 +127,16 @@ def _from_file(path: Path, factory: str | Callable[[], nn.Module] | None) -> Net
         state = _read_checkpoint(path, notes)
     saved = metadata.get("format") == FORMAT
     spec, names = _read_metadata(path, metadata, state) if saved else (None, None)
-    module = _make(path, factory, metadata.get("factory") if saved else None)
-    _fill(module, state, path, notes)
+    made = _make(path, factory, metadata.get("factory") if saved else None)
+    module = made.module if isinstance(made, Network) else made
+    found = wrapped.renamed(module, state)
+    if left := [key for key in state if key not in found and len(found) < len(state)]:
+        notes.append(f"{len(left)} weights of {path.name} belong to parts that are left out here (first: {left[0]}).")
+    _fill(module, found, path, notes)
     name = metadata.get("name", path.stem)
     used = factory if isinstance(factory, str) else metadata.get("factory")
+    if not saved and isinstance(made, Network):  # one of ours: what it is usually trained on is known
+        return Network(module, made.spec, name=name, factory=made.factory, notes=[*notes, USUAL])
     if not saved:
         return Network(module, name=name, factory=used, notes=[*notes, ASSUMED])
     return Network(
@@ -193,8 +210,11 @@ def _without_prefix(
     return state
 
 
-def _make(path: Path, given: str | Callable[[], nn.Module] | None, stored: str | None) -> nn.Module:
-    """Make the module whose weights a file holds."""
+def _make(path: Path, given: str | Callable[[], nn.Module] | None, stored: str | None) -> nn.Module | Network:
+    """Make the module whose weights a file holds; one of our own networks with what it expects."""
+    ours = given if isinstance(given, str) else stored if given is None else None
+    if ours is not None and wrapped.is_ours(ours):
+        return wrapped.network(ours, blank=True)
     if given is None and stored is not None and stored.split(":")[0] in ("timm", "torchvision"):
         library, _, name = stored.partition(":")
         return (timm_network if library == "timm" else torchvision_network)(name, pretrained=False).module

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["SOURCES", "Source", "source_options"]
 
 SOURCES = (
-    "SOURCE is efficientnet_lite0, torchvision:NAME, timm:NAME, a file written by Network.save, "
-    "a .pt2 program, or a state dict (.pt, .pth, .safetensors) with --factory."
+    "SOURCE is efficientnet_lite0, torchvision:NAME, timm:NAME, striate:NAME (untrained), a file written by "
+    "Network.save, a .pt2 program, or a state dict (.pt, .pth, .safetensors) with --factory."
 )
 
 
@@ -81,7 +81,7 @@ def source_options(function: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--factory",
             metavar="MODULE:FUNCTION",
-            help="What builds the network for a state dict: package.module:function or file.py:function.",
+            help="What builds the network for a state dict: striate:NAME, package.module:function or file.py:function.",
         ),
         click.option("--device", metavar="NAME", help="Where to run: cpu, cuda, cuda:1, mps."),
         click.option("--untrained", is_flag=True, help="Random weights instead of the trained ones."),
