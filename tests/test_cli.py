@@ -83,7 +83,15 @@ def run(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["look", "--help"], ["layers", "--help"], ["demo", "-h"], ["lens", "--help"], ["--version"]]
+    [
+        ["--help"],
+        ["look", "--help"],
+        ["layers", "--help"],
+        ["demo", "-h"],
+        ["trust", "--help"],
+        ["lens", "--help"],
+        ["--version"],
+    ]
     + [["lens", name, "--help"] for name in registry.names()],
     ids=" ".join,
 )
@@ -363,6 +371,51 @@ def test_look_writes_a_report(split, pictures, tmp_path, capsys):
     assert Path(shown[-1]) == tmp_path / "seen" / "report.html"
     assert "<html" in (tmp_path / "seen" / "report.html").read_text(encoding="utf-8")
     json.loads((tmp_path / "seen" / "results.json").read_text(encoding="utf-8"))
+
+
+def test_look_without_trust(split, pictures, tmp_path, capsys):
+    assert main(["look", *split, str(pictures), "--no-trust", "--out", str(tmp_path / "seen")]) == 0
+    assert "randomisation" not in json.loads((tmp_path / "seen" / "results.json").read_text())["results"]
+
+
+def test_trust_says_all_of_each_lens_and_the_paths_last(split, pictures, tmp_path, capsys):
+    out = tmp_path / "new" / "trust"
+    lenses = ["--lens", "saliency", "--lens", "grad_cam:layer=left,relu=no"]
+    words = ["trust", *split, str(pictures), *lenses, "--target", "class:left", "--steps", "4", "--box", "0,0,11,7"]
+    assert main([*words, "--out", str(out)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if not line.startswith(" ")][:2] == ["saliency", "grad_cam:layer=left,relu=no"]
+    assert re.match(r"  a\.png  class:left  Deletion 0\.\d\d, insertion 0\.\d\d\.", lines[1])
+    assert re.search(r"it lies in the place, which covers 0\.50 of the picture", lines[2])
+    assert re.search(r"(C|Hardly c)hanges when the top layer of the network gets random weights", lines[5])
+    assert re.search(r"noise of 5.1 of 255 levels", lines[6])
+    names = ["curves.png", "randomisation.png", "agreement.png", "pointing.png", "trust.json"]
+    assert lines[-5:] == [str(out / name) for name in names]
+    assert all((out / name).read_bytes().startswith(b"\x89PNG") for name in names[:-1])
+    numbers = json.loads((out / "trust.json").read_text(encoding="utf-8"))
+    assert numbers["pictures"] == ["a.png", "b.png"]
+    assert numbers["maps"]["grad_cam:layer=left,relu=no"]["options"]["layer"] == "left"
+    assert numbers["curves"]["recipe"]["options"]["steps"] == 4
+    assert [stage["down_to"] for stage in numbers["randomisation"]["stages"]] == ["head", "right", "left", "first"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--lens", "salency"], "no lens is called 'salency'"),
+        (["--lens", "predictions"], "predictions explains no decision"),
+        (["--lens", "saliency:rule=guded"], "Did you mean guided"),
+        (["--box", "1,2,3"], "'1,2,3' is no box: give TOP,LEFT,BOTTOM,RIGHT"),
+    ],
+)
+def test_trust_refuses_before_the_network_is_loaded(words, message, pictures, capsys):
+    assert main(["trust", "no-such-network", str(pictures), *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_trust_knows_where_the_picture_ends(split, pictures, capsys):
+    assert main(["trust", *split, str(pictures), "--lens", "saliency", "--box", "0,0,12,15"]) == 2
+    assert "rows are 0 to 11 and columns 0 to 15" in capsys.readouterr().err
 
 
 def test_demo_pictures_come_along():

@@ -22,6 +22,7 @@ from striate.drawing import (
     PAPER,
     PARTNER,
     colour,
+    cyclic,
     diverging,
     draw_box,
     enlarge,
@@ -182,6 +183,27 @@ def test_overlay_refuses_what_would_go_wrong():
         overlay(picture / 255, np.zeros((4, 4)), signed=False)
     with pytest.raises(ValueError, match="must lie in"):
         overlay(picture, np.zeros((4, 4)), signed=False, strength=2)
+
+
+# --- directions ----------------------------------------------------------------------------------------------------
+
+
+def test_directions_are_equally_light_and_opposite_ones_differ_most():
+    angles = np.linspace(-np.pi, np.pi, 73)
+    colours = cyclic(angles)
+    assert np.ptp(lightness(colours)) < 12
+    np.testing.assert_array_equal(cyclic(angles + 2 * np.pi), colours)
+    lab = rgb2lab(colours[None] / 255)[0, :72]
+    apart = np.linalg.norm(lab[:, None] - lab[None], axis=2)
+    steps = np.abs(apart.argmax(axis=1) - np.arange(72))
+    assert (np.minimum(steps, 72 - steps) > 24).all()  # the most different colour is more than a third of a turn away
+    assert (np.linalg.norm(np.diff(lab, axis=0), axis=1) < 6).all()  # no direction jumps
+    # right is of the accent's hue, left of the partner's
+    assert distance(cyclic(np.zeros(1)), ACCENT) < distance(cyclic(np.zeros(1)), PARTNER)
+    assert distance(cyclic(np.full(1, np.pi)), PARTNER) < distance(cyclic(np.full(1, np.pi)), ACCENT)
+    assert (cyclic(np.array([np.nan])) == rgb(MISSING)).all()
+    with pytest.raises(TypeError, match="must be decimal numbers"):
+        cyclic(np.zeros(3, dtype=np.int64))
 
 
 # --- enlarging, sheets, labels -------------------------------------------------------------------------------------

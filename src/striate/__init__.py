@@ -17,16 +17,28 @@ from typing import TYPE_CHECKING, Any
 from striate.errors import StriateError
 
 if TYPE_CHECKING:
-    from striate import lenses
+    from striate import kernels, lenses, nets, trust
     from striate.memory import keep_memory
     from striate.network import Network
     from striate.sources import load
     from striate.spec import InputSpec
 
-__all__ = ["InputSpec", "Network", "StriateError", "__version__", "keep_memory", "lenses", "load"]
+__all__ = [
+    "InputSpec",
+    "Network",
+    "StriateError",
+    "__version__",
+    "keep_memory",
+    "kernels",
+    "lenses",
+    "load",
+    "nets",
+    "trust",
+]
 
 __version__ = "0.1.0"
 
+_ROOMS = ("kernels", "lenses", "nets", "trust")
 _PLACES = {
     "InputSpec": "striate.spec",
     "Network": "striate.network",
@@ -36,8 +48,8 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "lenses":
-        return importlib.import_module("striate.lenses")
+    if name in _ROOMS:
+        return importlib.import_module(f"striate.{name}")
     if name in _PLACES:
         value = getattr(importlib.import_module(_PLACES[name]), name)
         globals()[name] = value  # the next use finds it without coming here

@@ -26,6 +26,7 @@ __all__ = [
     "PAPER",
     "PARTNER",
     "colour",
+    "cyclic",
     "diverging",
     "draw_box",
     "enlarge",
@@ -117,6 +118,29 @@ def colour(values: Numbers, *, signed: bool, low: float, high: float) -> Pixels:
         reach = max(abs(low), abs(high))
         return diverging(values / reach if reach > 0 else flat)
     return magma((values - low) / (high - low) if high > low else flat)
+
+
+def cyclic(angles: Numbers) -> Pixels:
+    """Colour directions: all equally light, opposite ones in opposite colours, 0 that of the accent.
+
+    Args:
+        angles: float, any shape, radians; one turn further is the same colour. NaN is drawn as `MISSING`.
+
+    Returns:
+        uint8 RGB, shape (..., 3).
+
+    Raises:
+        TypeError: whole numbers, which are no radians.
+    """
+    angles = _floats(angles)
+    missing = ~np.isfinite(angles)
+    _, red, yellow = _to_oklab(np.array(rgb(ACCENT)) / 255)
+    hue = np.where(missing, 0, angles) + math.atan2(yellow, red)
+    light = np.full(hue.shape, _CYCLE_LIGHT)
+    lab = np.stack([light, _CYCLE_CHROMA * np.cos(hue), _CYCLE_CHROMA * np.sin(hue)], axis=-1)
+    colours = np.rint(np.clip(_from_oklab(lab), 0, 1) * 255).astype(np.uint8)
+    colours[missing] = rgb(MISSING)
+    return np.asarray(colours)
 
 
 def enlarge(pixels: Numbers, factor: int) -> Numbers:
@@ -395,6 +419,9 @@ def _diverging_table() -> Pixels:
     lab = np.concatenate([blue + (paper - blue) * steps, (paper + (red - paper) * steps)[1:]])
     return np.asarray(np.rint(np.clip(_from_oklab(lab), 0, 1) * 255).astype(np.uint8))
 
+
+_CYCLE_LIGHT: Final = 0.66  # of Oklab: as light as the accent
+_CYCLE_CHROMA: Final = 0.13  # about the most that screens show of every hue at this lightness
 
 # Oklab: Björn Ottosson 2020, "A perceptual color space for image processing".
 _TO_CONES: Final = np.array(

@@ -27,6 +27,14 @@ HEATMAPS: dict[str, Callable[[Network, Tensor, object], object]] = {
     "hires-cam": lambda net, x, target: lenses.grad_cam(net, x, target, variant="hires-cam"),
     "guided grad-cam": lambda net, x, target: lenses.grad_cam(net, x, target, guided=True),
     "grad-cam stretched": lambda net, x, target: lenses.grad_cam(net, x, target, placement="stretch"),
+    "lime": lambda net, x, target: lenses.lime(net, x, target, superpixels="grid", segments=4, samples=9),
+    "kernel shap": lambda net, x, target: lenses.kernel_shap(
+        net, x, target, superpixels="grid", segments=4, samples=9, baseline="blur"
+    ),
+    "occlusion": lambda net, x, target: lenses.occlusion(net, x, target, patch=9, stride=9),
+    "feature ablation": lambda net, x, target: lenses.feature_ablation(net, x, target, superpixels="grid", segments=4),
+    "ablation-cam": lambda net, x, target: lenses.ablation_cam(net, x, target),
+    "rise": lambda net, x, target: lenses.rise(net, x, target, samples=9, score="logit", baseline="noise"),
 }
 
 CALLS: dict[str, Callable[[Network, Tensor], object]] = {
@@ -34,6 +42,11 @@ CALLS: dict[str, Callable[[Network, Tensor], object]] = {
     "filters": lambda net, x: lenses.filters(net),
     "activations": lambda net, x: lenses.activations(net, x),
     "receptive field": lambda net, x: lenses.receptive_field(net, x, net.graph().last_map().address),
+    "arithmetic": lambda net, x: lenses.arithmetic(
+        net, x, [row.address for row in net.graph().rows if row.kind == "Conv2d"][-1]
+    ),
+    "equivariance": lambda net, x: lenses.equivariance(net, x, shift=2, scales=(0.8,), angles=(30.0,)),
+    "connectivity": lambda net, x: lenses.connectivity(net),
     "graph": lambda net, x: net.graph(),
     "logits": lambda net, x: net(x),
     **{name: (lambda net, x, call=call: call(net, x, None)) for name, call in HEATMAPS.items()},

@@ -2,7 +2,11 @@
 
     striate look SOURCE PICTURE... --out DIR     what a network sees and why, as a report
     striate lens NAME SOURCE PICTURE...          one lens
+    striate trust SOURCE PICTURE... --lens NAME  how far to believe what lenses show
     striate layers SOURCE                        the table of layers
+    striate size LENGTH --kernel N               how large the output of a kernel is
+    striate cost CxHxW --filters N --kernel N    what a layer costs, three ways
+    striate kernels PICTURE                      kernels by hand on a picture
     striate demo                                 `look` at four photographs that come along
 
 Errors whose text is for users are printed without traceback after "error:", with exit status 2; Ctrl-C is
@@ -18,10 +22,14 @@ from collections.abc import Sequence
 import click
 
 from striate import __version__, progress
+from striate.cli.cost import cost
 from striate.cli.demo import demo
+from striate.cli.kernels import kernels
 from striate.cli.layers import layers
 from striate.cli.lens import lens
 from striate.cli.look import look
+from striate.cli.size import size
+from striate.cli.trust import trust
 from striate.errors import Stopped, StriateError
 from striate.memory import keep_memory
 
@@ -30,7 +38,7 @@ __all__ = ["command", "main"]
 
 @click.group(
     "striate",
-    commands=[look, lens, layers, demo],
+    commands=[look, lens, trust, layers, size, cost, kernels, demo],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Start with: striate demo",
 )

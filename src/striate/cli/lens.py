@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from striate import registry
-from striate.address import GRAMMAR
+from striate.address import GRAMMAR, parse
 from striate.cli.source import SOURCES, Source, source_options
-from striate.errors import OptionError
+from striate.errors import AddressError, OptionError
 from striate.registry import LensInfo, Option
 
 if TYPE_CHECKING:
@@ -60,7 +61,9 @@ def _make_command(info: LensInfo) -> click.Command:
         _look_through(info, source, **values)
 
     text = f"{info.summary}\n\n{info.doc}" if info.doc else info.summary
-    epilog = f"{SOURCES}\n\nADDRESS is {GRAMMAR}." if info.target is not None else SOURCES
+    epilog = (
+        f"{SOURCES}\n\nADDRESS is {GRAMMAR}; it may stand after the pictures." if info.target is not None else SOURCES
+    )
     made = click.command(info.name, help=text.replace("``", "`"), short_help=info.summary, epilog=epilog)(run)
     own: list[click.Parameter] = []
     if "images" in info.needs:
@@ -69,7 +72,8 @@ def _make_command(info: LensInfo) -> click.Command:
         kind = click.Path(path_type=Path)
         own.append(click.Argument(["pictures"], nargs=-1, required=required, metavar=word, type=kind))
     if info.target is not None:
-        own.append(_make_option(info.target, metavar="ADDRESS", more="Once for all pictures, or once for each."))
+        option = replace(info.target, required=False)  # it may stand after the pictures as well
+        own.append(_make_option(option, metavar="ADDRESS", more="Once for all pictures, or once for each."))
     own += [_make_option(option) for option in info.options]
     own.append(
         click.Option(
@@ -125,6 +129,12 @@ def _look_through(
 
     if out.suffix.lower() not in SUFFIXES:  # said before the work is done, not after
         raise OptionError(f"--out {out}: the name must end in one of {', '.join(SUFFIXES)}.")
+    pictures, typed = _without_addresses(info, pictures)
+    if info.target is not None and info.target.required and not typed and not options["target"]:
+        raise click.UsageError("Missing option '--target'.", click.get_current_context(silent=True))
+    if typed:
+        given = options["target"] or ()
+        options["target"] = (*((given,) if isinstance(given, str) else given), *typed)
     # only what was typed is passed on: the defaults stand in the signature of the lens alone
     chosen = {name: value for name, value in options.items() if value is not None and value != ()}
     for name, value in chosen.items():
@@ -147,12 +157,33 @@ def _look_through(
     click.echo(str(result.save(out)))
 
 
+def _without_addresses(info: LensInfo, words: tuple[Path, ...]) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    """Tell addresses among the pictures: words such as layer3:17@6,6 that are no file."""
+    if info.target is None:
+        return words, ()
+    found = [word for word in words if not word.exists() and _is_unit(str(word))]
+    if len(found) > 1 and not info.target.many:
+        raise OptionError(f"{info.name} takes one address, got {len(found)}: {', '.join(map(str, found))}.")
+    if found and len(found) == len(words) and "images" in info.required:
+        raise OptionError(f"{found[0]} is an address, and there is no picture beside it. Name one before it.")
+    return tuple(word for word in words if word not in found), tuple(map(str, found))
+
+
+def _is_unit(word: str) -> bool:
+    try:
+        address = parse(word)
+    except AddressError:
+        return False
+    return address.channel is not None or address.label is not None
+
+
 def _sentences(result: Result, names: Sequence[str]) -> list[str]:
     """Say what the result shows, then what is to be said of each picture (or of each drawing)."""
     drawings = result.drawings()
     each = len(drawings) // max(len(names), 1)
     groups = [drawings[start : start + each] for start in range(0, len(drawings), each)] if each else []
-    if len(groups) != len(names) or any(drawing.title != group[0].title for group in groups for drawing in group):
+    shared = not result.by_picture or len(groups) != len(names)
+    if shared or any(drawing.title != group[0].title for group in groups for drawing in group):
         # not some drawings of each picture, one after the other, but something else
         return [result.caption(), *(f"{drawing.title}  {drawing.caption}" for drawing in drawings)]
     lines = [f"{name}  {group[0].title}  {group[0].caption}" for name, group in zip(names, groups, strict=True)]

@@ -29,12 +29,20 @@ __all__ = ["look"]
     help="What to explain: class:NAME, class:INDEX, LAYER:CHANNEL or LAYER:CHANNEL@ROW,COLUMN. "
     "Each picture's top class when left out.",
 )
-def look(source: Source, pictures: tuple[Path, ...], out: Path, target: str | None) -> None:
+@click.option(
+    "--trust/--no-trust",
+    default=True,
+    show_default=True,
+    help="Say under each explanation how far to believe it; takes about as long again.",
+)
+def look(source: Source, pictures: tuple[Path, ...], out: Path, target: str | None, trust: bool) -> None:
     """Look at pictures (files or folders) with a network, and write a report."""
-    write_report(source, pictures, out, target)
+    write_report(source, pictures, out, target, trust=trust)
 
 
-def write_report(source: Source, pictures: tuple[Path, ...], out: Path, target: str | None = None) -> None:
+def write_report(
+    source: Source, pictures: tuple[Path, ...], out: Path, target: str | None = None, *, trust: bool = True
+) -> None:
     """Look at the pictures, and print where the report is."""
     from striate.images import find_images
 
@@ -48,4 +56,4 @@ def write_report(source: Source, pictures: tuple[Path, ...], out: Path, target: 
         each = f"{len(broken)} of {len(paths)} pictures cannot be read and are left out"
         click.echo(f"{each} (the first: {broken[0].rstrip('.')}). The report lists them.", err=True)
 
-    click.echo(str(look_at(network, paths, out, target=target, on_broken=tell)))
+    click.echo(str(look_at(network, paths, out, target=target, trust=trust, on_broken=tell)))

@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -92,6 +92,8 @@ class Result(ABC):
     """Numbers of one lens over N pictures, with the recipe that made them."""
 
     recipe: Recipe = field(default_factory=Recipe)
+    by_picture: ClassVar[bool] = True
+    """Whether the drawings, where each picture has its share of them, are those of the pictures in their order."""
 
     @abstractmethod
     def caption(self) -> str:

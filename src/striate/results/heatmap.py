@@ -91,7 +91,9 @@ class Heatmap(Result):
         return text
 
     def trust(self, picture: int) -> str:
-        """Say how far the map of a picture misses what it should sum to; empty where it claims no sum."""
+        """Say what the map can be checked by: what it should sum to, or one patch; empty where it claims neither."""
+        if "strongest_drop" in self.details:
+            return self._strongest(picture)
         missed, begins = (self.details.get(key) for key in ("completeness_error", "baseline_scores"))
         if missed is None or begins is None:
             return ""
@@ -101,6 +103,14 @@ class Heatmap(Result):
             f"From {blank} the score changes by {number(change)}; the map's sum misses that by "
             f"{number(abs(missed[picture]), 2)}."
         )
+
+    def _strongest(self, picture: int) -> str:
+        """Say what covering the strongest patch did."""
+        drop = self.details["strongest_drop"][picture]
+        if drop <= 0:
+            return "No patch lowers it when covered."
+        top, left, bottom, right = self.details["strongest_box"][picture]
+        return f"Covering rows {top} to {bottom - 1}, columns {left} to {right - 1} lowers it by {number(drop)}."
 
     def numbers(self) -> dict[str, Json]:
         """Return every number behind the drawings, ready for JSON."""
@@ -164,9 +174,12 @@ class Heatmap(Result):
     def figure(self) -> Figure:
         """Draw picture, overlay and map in a row for each picture, all on one scale whose range is written."""
         maps = self.drawings()
-        cells = []
+        cells: list[Drawing] = []
+        number_shown = 0
         for index, picture in enumerate(self.pictures):
-            cells.append(Drawing(title=f"picture {index + 1}", caption="As the network saw it.", pixels=picture))
+            # one picture that was asked for several targets stays one picture
+            number_shown += index == 0 or not np.array_equal(picture, self.pictures[index - 1])
+            cells.append(Drawing(title=f"picture {number_shown}", caption="As the network saw it.", pixels=picture))
             cells += maps[2 * index : 2 * index + 2]
         return draw_gallery(cells, heading=self.recipe.lens, caption=self.caption(), columns=3)
 
