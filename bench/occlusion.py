@@ -29,10 +29,9 @@ NETWORKS = {
     "efficientnet_lite0": 3.0,
     "densenet121": 3.0,
     "mobilenet_v2": None,
-    "squeezenet1_1": None,
 }
 SHARE = 0.7  # of the limit, against plain batched inference
-BATCHES = (1, 4, 8, 16, 32)
+BATCHES = (4, 8, 16, 32)
 
 
 def run(*, quick: bool = False) -> Table:

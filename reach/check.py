@@ -38,7 +38,6 @@ LOOKS: dict[str, Callable[[striate.Network, Tensor], Any]] = {
     "grad-cam": lambda net, x: lenses.grad_cam(net, x),
     "channel": lambda net, x: lenses.saliency(net, x, _channel(net, x)),
     "occlusion": lambda net, x: _occluded(net, x),
-    "ablation-cam": lambda net, x: lenses.ablation_cam(net, x),
 }
 
 

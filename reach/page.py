@@ -15,7 +15,7 @@ __all__ = ["write_page"]
 
 COLUMNS = (
     "layers", "filters", "activations", "field", "gradient", "guided", "deconvnet", "input x gradient", "integrated",
-    "smoothgrad", "grad-cam", "channel", "occlusion", "ablation-cam", "unchanged",
+    "smoothgrad", "grad-cam", "channel", "occlusion", "unchanged",
 )  # fmt: skip
 
 

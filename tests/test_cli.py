@@ -406,6 +406,9 @@ def test_trust_says_all_of_each_lens_and_the_paths_last(split, pictures, tmp_pat
         (["--lens", "predictions"], "predictions explains no decision"),
         (["--lens", "saliency:rule=guded"], "Did you mean guided"),
         (["--box", "1,2,3"], "'1,2,3' is no box: give TOP,LEFT,BOTTOM,RIGHT"),
+        (["--steps", "0"], "Invalid value for '--steps': 0 is not in the range x>=1."),
+        (["--stages", "-1"], "Invalid value for '--stages': -1 is not in the range x>=1."),
+        (["--noise", "0"], "Invalid value for '--noise': 0.0 is not in the range x>0."),
     ],
 )
 def test_trust_refuses_before_the_network_is_loaded(words, message, pictures, capsys):

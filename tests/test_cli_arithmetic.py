@@ -145,3 +145,8 @@ def test_addresses_that_cannot_stand_there(typed, lens, words, message, capsys):
 def test_an_address_without_a_picture(typed, capsys):
     assert main(["lens", "arithmetic", *typed[0], "0:1@2,3"]) == 2
     assert "0:1@2,3 is an address, and there is no picture beside it" in capsys.readouterr().err
+
+
+def test_options_of_several_values_show_how_they_are_given(capsys):
+    said = " ".join(" ".join(lines(capsys, "lens", "equivariance", "--help")).split())
+    assert "Factors of enlargement about the middle. Several times for several values. [default: 0.7, 0.75," in said

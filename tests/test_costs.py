@@ -115,7 +115,9 @@ def test_stride_two_is_a_quarter_of_the_work():
         (lambda: convolution((3, 0, 8), 4, 3), "a shape is channels, height and width, each at least 1"),
         (lambda: convolution((3, 8, 8), 0, 3), "filters and groups must be at least 1, got 0 and 1"),
         (lambda: convolution((3, 8, 8), 4, 3, groups=2), "2 groups do not divide 3 channels and 4 filters evenly"),
-        (lambda: convolution((3, 8, 8), 4, 9), "a 9-wide kernel does not fit an 8-wide input"),
+        (lambda: convolution((3, 99, 8), 4, 9), "a 9-wide kernel does not fit an 8-wide input"),
+        (lambda: convolution((3, 8, 99), 4, 9), "a 9-high kernel does not fit an 8-high input"),
+        (lambda: convolution((3, 8, 8), 4, (3, 3, 3)), r"\(3, 3, 3\) is neither one number nor two"),
         (lambda: full((3, 8, 8), (0, 1, 1)), "every side must be at least 1"),
     ],
 )

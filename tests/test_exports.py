@@ -36,6 +36,12 @@ def test_import_is_light(statement):
     assert not found & HEAVY
 
 
+def test_arithmetic_needs_nothing_but_its_import():
+    # in a fresh Python: another test may have imported them
+    found = imported_by("import striate; striate.sizes.fit(13, 6, 5); striate.costs.full((3, 8, 8), (10, 1, 1))")
+    assert not found & HEAVY
+
+
 def imported_by(statement: str) -> set[str]:
     """Return the top-level packages that are imported once a statement has been run in a fresh Python."""
     code = f"{statement}\nimport sys\nprint(*{{name.partition('.')[0] for name in sys.modules}})"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,13 +15,13 @@ from striate.geometry import (
     convolved,
     input_span,
     merged,
-    output_size,
     shifted,
     spread,
     transposed,
     unknown_span,
     upsampled,
 )
+from striate.sizes import output_size
 
 PIXELS = input_span()
 
@@ -38,22 +37,6 @@ def test_a_three_wide_kernel_with_padding():
 
 def test_dilation_widens():
     assert window(convolved(PIXELS, kernel=3, dilation=4), 0) == (0, 8)
-
-
-@pytest.mark.parametrize(
-    ("length", "kernel", "stride", "padding", "size"),
-    [
-        (7, 3, 1, 0, 5),
-        (7, 3, 2, 0, 3),
-        (7, 3, 3, 0, 2),
-        (7, 3, 1, 1, 7),
-        (32, 5, 1, 0, 28),
-        (227, 11, 4, 0, 55),
-        (2, 3, 1, 0, 0),
-    ],
-)
-def test_output_sizes_of_the_lecture(length, kernel, stride, padding, size):
-    assert output_size(length, kernel, stride, padding) == size
 
 
 def test_vgg_grows_to_212():
@@ -78,6 +61,23 @@ def test_a_chain_sees_what_its_taps_reach(layers, unit):
         first = first * stride - padding
         last = last * stride - padding + dilation * (kernel - 1)
     assert window(span, unit) == (first, last)
+
+
+@given(st.lists(LAYER, min_size=1, max_size=5))
+def test_a_receptive_field_is_the_input_that_gives_an_output_of_one(layers):
+    # row C6: without padding
+    span = PIXELS
+    for kernel, stride, _, dilation in layers:
+        span = convolved(span, kernel, stride, 0, dilation)
+
+    def outputs(length: int) -> int:
+        for kernel, stride, _, dilation in layers:
+            length = output_size(length, kernel, stride, 0, dilation)
+        return length
+
+    size = int(span.high - span.low) + 1
+    assert (outputs(size - 1), outputs(size)) == (0, 1)
+    assert outputs(size + int(span.jump)) == 2
 
 
 @given(st.integers(1, 5), st.integers(1, 4), st.integers(0, 2), st.integers(1, 2), st.integers(0, 9))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import pytest
 import torch
 
@@ -109,4 +107,3 @@ def test_an_unknown_field_divides_the_picture_evenly():
     at = places(Move("shift", 3), lost, (4, 4))
     # units three pixels apart: exactly one to the left
     assert torch.equal(at.sources[:, 1], at.units % 4 - 1.0)
-    assert Fraction(12, 4) == 3

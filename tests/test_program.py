@@ -93,6 +93,49 @@ def test_the_waist_is_the_vector_that_all_ways_lead_through(small):
     assert program.values[waist].shape == (1, 72)
 
 
+class Pixels(nn.Module):
+    """Maps as rows of pixels on the way, (H W, C), which are no vectors of pictures."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        rows = images.permute(0, 2, 3, 1).contiguous().view(-1, 3)
+        return (rows @ torch.eye(3)).relu().view(len(images), -1, 3).mean(1).mul(2)
+
+
+def test_the_waist_is_no_list_of_pixels():
+    program = written(Pixels(), torch.randn(2, 3, 4, 5))
+    waist = program.waist(0, program.output)
+    assert waist is not None
+    assert program.values[waist].shape == (1, 3)
+
+
+class Shortcut(nn.Module):
+    """A module that gives on what it is given, beside a way that reads the same tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 3, 1)
+        self.nothing = nn.Identity()
+        self.rectifier = nn.ReLU(inplace=True)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.rectifier(self.first(images))
+        return (self.nothing(maps) - 2 * maps).mean((2, 3))
+
+
+def test_what_a_layer_passes_on_is_told_from_what_it_was_given():
+    module, images = Shortcut().eval(), torch.randn(2, 3, 4, 4)
+    program = written(module, images, ("nothing", "rectifier"))
+    through, made = program.places["nothing"], program.places["rectifier"]
+    assert through != made
+    maps = program.values[made]
+    torch.testing.assert_close(program.values[through], maps)
+    with torch.no_grad():  # in the place of one: of both:
+        found = respond_to_values(program, through, program.output, torch.zeros_like(maps))
+        torch.testing.assert_close(found, -2 * maps.mean((2, 3)))
+        found = respond_to_values(program, made, program.output, torch.ones_like(maps))
+        torch.testing.assert_close(found, -torch.ones(1, 3))
+
+
 class Chance(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return functional.dropout(images, 0.5, training=True).mean((2, 3))
@@ -117,6 +160,19 @@ class Sharing(nn.Module):
         return padded.mean((2, 3))
 
 
+class Single(nn.Module):
+    """Takes one picture at a time, and says so."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        assert len(images) == 1, "one picture at a time"
+        return images.mean((2, 3))
+
+
+class Strides(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        return images.contiguous().as_strided((len(images), 3), (48, 16))
+
+
 class Blind(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return torch.ones(len(images), 4)
@@ -129,6 +185,8 @@ class Blind(nn.Module):
         (Branching(), "depends on the picture's values"),
         (Counting(), "grows with the batch"),
         (Sharing(), "written into through another tensor|writes in place"),
+        (Single(), r"the network fails while it is watched \(AssertionError: one picture at a time\)"),
+        (Strides(), "as_strided depends on how numbers lie in memory"),
         (Blind(), "does not depend on the picture"),
     ],
 )

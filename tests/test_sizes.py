@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given
@@ -11,8 +12,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from striate.errors import OptionError
-from striate.geometry import output_size
-from striate.sizes import fit, fits
+from striate.sizes import fit, fits, output_size, same_padding
 
 LENGTH, KERNEL, STRIDE = st.integers(1, 40), st.integers(1, 9), st.integers(1, 6)
 
@@ -22,6 +22,7 @@ LENGTH, KERNEL, STRIDE = st.integers(1, 40), st.integers(1, 9), st.integers(1, 6
     [
         (7, 3, 1, 0, 5),
         (7, 3, 2, 0, 3),
+        (7, 3, 3, 0, 2),
         (7, 3, 1, 1, 7),
         (32, 5, 1, 0, 28),  # 32 -> 28 -> 24: without padding a stack shrinks
         (28, 5, 1, 0, 24),
@@ -31,6 +32,7 @@ LENGTH, KERNEL, STRIDE = st.integers(1, 40), st.integers(1, 9), st.integers(1, 6
 )
 def test_sizes_of_the_lecture(length, kernel, stride, padding, outputs):
     assert fit(length, kernel, stride, padding=padding).outputs == outputs
+    assert output_size(length, kernel, stride, padding) == outputs
 
 
 @pytest.mark.parametrize("kernel", [1, 3, 5, 7, 11])
@@ -59,6 +61,7 @@ def test_what_does_not_fit_is_said_with_a_way_out():
     with pytest.raises(OptionError, match=r"does not fit a 7-wide input: 2\.33 positions; pad 2 more on the right"):
         fits(7, 3, 3)
     assert fits(7, 3, 2).sentence("high") == "a 3-high kernel at stride 2 fits a 7-high input: 3 positions"
+    assert fits(227, 11, 4).sentence().startswith("an 11-wide kernel at stride 4 fits a 227-wide input: 55")
 
 
 @given(LENGTH, KERNEL, STRIDE, st.integers(0, 4), st.integers(0, 4), st.integers(1, 3))
@@ -80,6 +83,17 @@ def test_a_window_larger_than_the_input():
         fit(2, 3)
     with pytest.raises(OptionError, match="which spans 5 with dilation 2, does not fit a 2-wide input padded to 4"):
         fit(2, 3, padding=1, dilation=2)
+    with pytest.raises(OptionError, match=r"an 8-high kernel does not fit a 7-high input, not even once"):
+        fits(7, 8, side="high")
+    assert output_size(2, 3) == 0
+    assert output_size(1, 9, 4) == 0
+
+
+def test_whole_numbers_of_any_kind_and_nothing_else():
+    found = fit(np.int64(7), np.int32(3), padding=np.uint8(1))
+    assert found == fit(7, 3, padding=1)
+    assert type(found.outputs) is int
+    assert fit(7, 3, padding=[0, 1]) == fit(7, 3, padding=(0, 1))
 
 
 @pytest.mark.parametrize(
@@ -91,6 +105,10 @@ def test_a_window_larger_than_the_input():
         ({"dilation": 0}, "dilation must be at least 1, got 0"),
         ({"padding": (0, -1)}, r"padding must be 0 or more, got -1\. To crop"),
         ({"padding": "full"}, r"no padding 'full'; there are valid, same"),
+        ({"padding": (1, 2, 3)}, r"no padding \(1, 2, 3\); there are valid, same, a number, or two"),
+        ({"padding": 0.5}, r"padding must be a whole number, got 0\.5"),
+        ({"length": 7.5}, r"length must be a whole number, got 7\.5"),
+        ({"stride": None}, r"stride must be a whole number, got None"),
     ],
 )
 def test_what_makes_no_sense(settings, message):
@@ -143,6 +161,7 @@ def tensorflow_same(length: int, kernel: int, stride: int, dilation: int) -> tup
 def test_same_of_tensorflow(length, kernel, stride, dilation):
     found = fit(length, kernel, stride, padding="same", dilation=dilation)
     assert (found.outputs, found.before, found.after) == tensorflow_same(length, kernel, stride, dilation)
+    assert same_padding(length, kernel, stride, dilation) == (found.before, found.after)
     padded = F.pad(torch.zeros(1, 1, length), (found.before, found.after))
     assert F.conv1d(padded, torch.zeros(1, 1, kernel), stride=stride, dilation=dilation).shape[-1] == found.outputs
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from striate.errors import StriateError
 
 if TYPE_CHECKING:
-    from striate import kernels, lenses, nets, trust
+    from striate import costs, kernels, lenses, nets, sizes, trust
     from striate.memory import keep_memory
     from striate.network import Network
     from striate.sources import load
@@ -28,17 +28,19 @@ __all__ = [
     "Network",
     "StriateError",
     "__version__",
+    "costs",
     "keep_memory",
     "kernels",
     "lenses",
     "load",
     "nets",
+    "sizes",
     "trust",
 ]
 
 __version__ = "0.1.0"
 
-_ROOMS = ("kernels", "lenses", "nets", "trust")
+_ROOMS = ("costs", "kernels", "lenses", "nets", "sizes", "trust")
 _PLACES = {
     "InputSpec": "striate.spec",
     "Network": "striate.network",

@@ -240,14 +240,18 @@ def _fits(
     kernels, strides, dilations = _pair(kernel), _pair(stride), _pair(dilation)
     pads = (padding, padding) if isinstance(padding, str) else _pair(padding)
     found = [
-        fit(inputs[1 + axis], kernels[axis], strides[axis], padding=pads[axis], dilation=dilations[axis])
-        for axis in (0, 1)
+        fit(inputs[1 + axis], kernels[axis], strides[axis], padding=pads[axis], dilation=dilations[axis], side=side)
+        for axis, side in enumerate(("high", "wide"))
     ]
     return found[0], found[1]
 
 
 def _pair(value: Pair) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else value
+    if not isinstance(value, tuple | list):
+        return value, value
+    if len(value) != 2:
+        raise OptionError(f"{value} is neither one number nor two, for height and width.")
+    return value[0], value[1]
 
 
 def _depth(inputs: Shape, filters: int, groups: int) -> int:

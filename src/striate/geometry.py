@@ -28,7 +28,6 @@ __all__ = [
     "input_span",
     "merged",
     "mirrored",
-    "output_size",
     "shifted",
     "spread",
     "strided",
@@ -128,11 +127,6 @@ def _unmirrored(span: Span) -> Span:
 def mirrored(span: Span, elements: int) -> Span:
     """Note that the map is padded with its own elements, up to `elements` from where they are repeated."""
     return replace(_unmirrored(span), mirrored=elements)
-
-
-def output_size(length: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> int:
-    """Count the places where a kernel fits: floor((N + 2P - D(K - 1) - 1) / S) + 1; 0 when it fits nowhere."""
-    return max(0, (length + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1)
 
 
 def convolved(span: Span, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> Span:

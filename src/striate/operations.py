@@ -192,7 +192,7 @@ def capture(network: Network, images: Tensor, place: str) -> Operation:
     layer = graph.layer(place)
     part = network.module.get_submodule(layer.name)
     if next(part.children(), None) is not None:
-        raise NetworkError(f"{layer.address!r} is a {layer.kind} made of several layers. {_offer(graph, layer)}")
+        raise NetworkError(f"{layer.address!r} ({layer.kind}) is made of several layers. {_offer(graph, layer)}")
     with undisturbed(network.module), torch.no_grad():
         args, kwargs, output = _call(network, images, layer.name, layer.call)
         watched = _Watch()
@@ -203,7 +203,7 @@ def capture(network: Network, images: Tensor, place: str) -> Operation:
     found = watched.operation(part, given, output)
     if found is None:
         raise NetworkError(
-            f"{layer.address!r} is a {layer.kind}: its values are no sum over a window. {_offer(graph, layer)}"
+            f"the values of {layer.address!r} ({layer.kind}) are no sum over a window. {_offer(graph, layer)}"
         )
     return replace(found, output=layer.arranged(output, len(images))) if found.kind != "linear" else found
 

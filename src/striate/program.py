@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.errors import StriateError
-from striate.running import first_tensor
+from striate.running import first_tensor, with_first_tensor
 
 __all__ = ["Program", "Ref", "Sized", "Step", "Unwritten", "record"]
 
@@ -62,16 +63,18 @@ class Step:
     outs: tuple[int | None, ...]
     single: bool
 
-    def arguments(self) -> dict[str, Any]:
-        """Return all arguments by name, those with their default value included."""
+    @cached_property
+    def arguments(self) -> Mapping[str, Any]:
+        """All arguments by name, those with their default value included."""
         schema = self.op._schema.arguments  # type: ignore[attr-defined]  # every operation of torch has one
         given: dict[str, Any] = {argument.name: argument.default_value for argument in schema}
         given |= {argument.name: value for argument, value in zip(schema, self.args, strict=False)}
         return given | dict(self.kwargs)
 
-    def inputs(self) -> list[int]:
-        """Return the numbers of the values that it reads."""
-        return [found.index for found in _leaves((self.args, self.kwargs)) if isinstance(found, Ref)]
+    @cached_property
+    def inputs(self) -> tuple[int, ...]:
+        """Numbers of the values that it reads."""
+        return tuple(found.index for found in _leaves((self.args, self.kwargs)) if isinstance(found, Ref))
 
     def run(self, value: Callable[[int], Tensor], count: int) -> list[Tensor | None]:
         """Do it for `count` pictures.
@@ -117,10 +120,19 @@ class Program:
 
     def needed(self, start: int, end: int) -> list[int]:
         """Return the steps, in order, that lead from the value `start` to the value `end`."""
+        if (start, end) not in self._ways:
+            self._ways[start, end] = self._way(start, end)
+        return self._ways[start, end]
+
+    @cached_property
+    def _ways(self) -> dict[tuple[int, int], list[int]]:
+        return {}
+
+    def _way(self, start: int, end: int) -> list[int]:
         reached = {start}
         forward = []
         for at, step in enumerate(self.steps):
-            if any(index in reached for index in step.inputs()):
+            if any(index in reached for index in step.inputs):
                 reached.update(out for out in step.outs if out is not None and out != start)
                 forward.append(at)
         wanted = {end}
@@ -128,7 +140,7 @@ class Program:
         for at in reversed(forward):
             if any(out in wanted for out in self.steps[at].outs):
                 chosen.append(at)
-                wanted.update(self.steps[at].inputs())
+                wanted.update(self.steps[at].inputs)
         return chosen[::-1]
 
     def waist(self, start: int, end: int) -> int | None:
@@ -137,14 +149,19 @@ class Program:
         What comes after it is cheap for each picture, but reads many weights: best done for many at once.
         """
         steps = self.needed(start, end)
-        last = {index: at for at in steps for index in self.steps[at].inputs()}
+        last = {index: at for at in steps for index in self.steps[at].inputs}
         alive = {start}
         for at in steps:
             alive |= {out for out in self.steps[at].outs if out is not None and last.get(out, -1) > at}
             alive = {index for index in alive if last.get(index, -1) > at}
-            if len(alive) == 1 and self.values[(only := next(iter(alive)))].dim() == 2 and only in self.batched:
+            if len(alive) == 1 and self._is_vector(only := next(iter(alive))):
                 return only
         return None
+
+    def _is_vector(self, index: int) -> bool:
+        """Tell whether a value is one vector a picture: (1, C), not (H W, C)."""
+        value = self.values[index]
+        return value.dim() == 2 and len(value) == 1 and index in self.batched
 
 
 def record(module: nn.Module, image: Tensor, second: Tensor, places: Sequence[str] = ()) -> Program:
@@ -159,10 +176,11 @@ def record(module: nn.Module, image: Tensor, second: Tensor, places: Sequence[st
         places: layers, "name" (its last call) or "name~k", whose outputs are asked for.
 
     Raises:
-        Unwritten: the operations depend on the picture's values, on chance, or on the batch in a way that
-            does not just grow; or they write into memory that several tensors share.
+        Unwritten: the operations depend on the picture's values, on chance, on how numbers lie in memory, or on
+            the batch in a way that does not just grow; or they write into memory that several tensors share; or
+            they fail while they are watched.
     """
-    twice = _recorded(module, torch.cat([image, second]), places)
+    twice = _recorded(module, torch.cat([image, second]), places, keep=False)
     pairs = [tuple(value.shape) for value in twice.values]
     twice.values.clear()  # two pictures take twice the memory of one
     once = _recorded(module, image.clone(), places)
@@ -186,10 +204,16 @@ class _Recorded:
     ends: dict[str, int]
 
 
-def _recorded(module: nn.Module, images: Tensor, places: Sequence[str]) -> _Recorded:
-    pen = _Pen(images)
-    with pen.at(module, places), pen:
-        output = first_tensor(module(images))
+def _recorded(module: nn.Module, images: Tensor, places: Sequence[str], *, keep: bool = True) -> _Recorded:
+    pen = _Pen(images, keep=keep)
+    try:
+        with pen.at(module, places), pen:
+            output = first_tensor(module(images))
+    except (StriateError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # whatever goes wrong while watching, a plain run decides
+        first_line = str(error).split("\n", 1)[0]
+        raise Unwritten(f"the network fails while it is watched ({type(error).__name__}: {first_line})") from error
     if output is None:
         raise Unwritten("the network returns no tensor")
     missing = [place for place in places if place not in pen.ends]
@@ -200,15 +224,16 @@ def _recorded(module: nn.Module, images: Tensor, places: Sequence[str]) -> _Reco
 
 
 class _Pen(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    """Writes down one run. Keeps every tensor, so that none is taken for another."""
+    """Writes down one run. Keeps every tensor, so that none is taken for another; with `keep`, as it was."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         """Keep torch from loading its compiler (seconds) only to keep it away from this class."""
         return False
 
-    def __init__(self, images: Tensor) -> None:
+    def __init__(self, images: Tensor, *, keep: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.keep = keep
         self.steps: list[Step] = []
         self.values: list[Tensor] = []
         self.numbers: dict[int, int] = {}  # id of a tensor -> number of the value that it now holds
@@ -222,22 +247,34 @@ class _Pen(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves 
     def at(self, module: nn.Module, places: Sequence[str]) -> Iterator[None]:
         """Note the values that layers give."""
         calls: Counter[str] = Counter()
+        begun: dict[str, list[int]] = {}  # how many values there were when each call of a layer began
         wanted: dict[str, list[tuple[int | None, str]]] = {}
         for place in places:
             name, _, call = place.partition("~")
             wanted.setdefault(name, []).append((int(call) if call else None, place))
 
-        def watch(name: str) -> Callable[..., None]:
-            def hook(_module: Any, _inputs: Any, output: Any) -> None:
+        def begin(name: str) -> Callable[..., None]:
+            return lambda *_: begun.setdefault(name, []).append(len(self.values))
+
+        def watch(name: str) -> Callable[..., Any]:
+            def hook(_module: Any, _inputs: Any, output: Any) -> Any:
                 calls[name] += 1
+                first = begun[name].pop()
+                asked = [place for call, place in wanted[name] if call in (None, calls[name])]
                 tensor = first_tensor(output)
-                for call, place in wanted[name]:
-                    if tensor is not None and call in (None, calls[name]):
-                        self.ends[place] = self.number(tensor)
+                if tensor is None or not asked:
+                    return None
+                passed_on = self.number(tensor) < first
+                if passed_on:  # what replaces this output must not reach others that read the same tensor
+                    tensor = torch.ops.aten.alias.default(tensor)
+                self.ends.update((place, self.number(tensor)) for place in asked)
+                return with_first_tensor(output, tensor) if passed_on else None
 
             return hook
 
-        handles = [module.get_submodule(name).register_forward_hook(watch(name)) for name in wanted]
+        parts = {name: module.get_submodule(name) for name in wanted}
+        handles = [part.register_forward_pre_hook(begin(name)) for name, part in parts.items()]
+        handles += [part.register_forward_hook(watch(name)) for name, part in parts.items()]
         try:
             yield
         finally:
@@ -278,6 +315,8 @@ class _Pen(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves 
             raise Unwritten(f"{schema.name} depends on chance")
         if torch.Tag.data_dependent_output in func.tags or torch.Tag.dynamic_output_shape in func.tags:
             raise Unwritten(f"{schema.name} depends on the picture's values")
+        if func is torch.ops.aten.as_strided.default:
+            raise Unwritten(f"{schema.name} depends on how numbers lie in memory")
         read_args, read_kwargs = self._read(args), self._read(kwargs)
         writes = [
             value
@@ -303,7 +342,7 @@ class _Pen(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves 
     def _write_into(self, tensor: Tensor) -> None:
         """Keep what is in a piece of memory; after the write only what was written through may be read."""
         memory = _memory(tensor)
-        for index in self.sharing.pop(memory, []):
+        for index in self.sharing.pop(memory, []) if self.keep else ():
             self.values[index] = self.values[index].clone()  # stays readable for whoever runs from there
         self.written[memory] = set()
 
@@ -341,7 +380,7 @@ def _functional(func: Any) -> Any:
 
 
 def _leaves(item: Any) -> Iterator[Any]:
-    if isinstance(item, Mapping):
+    if isinstance(item, dict):
         for part in item.values():
             yield from _leaves(part)
     elif isinstance(item, list | tuple):

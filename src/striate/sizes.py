@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from operator import index
 from typing import Literal
 
 from striate.errors import OptionError
 
-__all__ = ["Fit", "Padding", "fit", "fits"]
+__all__ = ["Fit", "Padding", "fit", "fits", "output_size", "same_padding"]
 
 Padding = int | tuple[int, int] | Literal["valid", "same"]
 
@@ -82,7 +83,7 @@ class Fit:
         Args:
             side: what the axis measures: "wide", "high" or "long".
         """
-        window = f"a {self.kernel}-{side} kernel"
+        window = f"{_article(self.kernel)} {self.kernel}-{side} kernel"
         window += f" with dilation {self.dilation}" if self.dilation > 1 and self.kernel > 1 else ""
         window += f" at stride {self.stride}"
         over = _input(self.length, self.before, self.after, side)
@@ -105,8 +106,37 @@ class Fit:
 _END = {"wide": "right", "high": "bottom", "long": "end"}
 
 
+def output_size(length: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> int:
+    """Count the places where a kernel fits: floor((N + 2P - D(K - 1) - 1) / S) + 1; 0 when it fits nowhere."""
+    return max(0, (length + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1)
+
+
+def same_padding(length: int, kernel: int, stride: int = 1, dilation: int = 1) -> tuple[int, int]:
+    """Return how many zeros stand before and after an axis, so that the output has ceil(length / stride) places.
+
+    An axis of 13 with a kernel of 6 at stride 5 gets 1 before and 2 after, for 3 places.
+
+    Args:
+        length: elements of the axis.
+        kernel: taps.
+        stride: between windows.
+        dilation: between taps.
+    """
+    places = (length + stride - 1) // stride
+    missing = (places - 1) * stride + dilation * (kernel - 1) + 1 - length
+    total = (missing + abs(missing)) // 2  # max(missing, 0), without a comparison that a trace would settle for good
+    return total // 2, total - total // 2
+
+
 def fit(
-    length: int, kernel: int, stride: int = 1, *, padding: Padding = 0, dilation: int = 1, ceil: bool = False
+    length: int,
+    kernel: int,
+    stride: int = 1,
+    *,
+    padding: Padding = 0,
+    dilation: int = 1,
+    ceil: bool = False,
+    side: str = "wide",
 ) -> Fit:
     """Count the windows along one axis.
 
@@ -118,6 +148,7 @@ def fit(
             ceil(length / stride), the odd element after.
         dilation: elements from one tap to the next, at least 1.
         ceil: let a last window hang over the end, as long as it starts before the padding there.
+        side: what the axis measures, for the text of an error: "wide", "high" or "long".
 
     Returns:
         How they fit. That they do not fit exactly is no error here: see `fits`.
@@ -125,23 +156,25 @@ def fit(
     Raises:
         OptionError: a number that makes no sense, or an input that is smaller than one window.
     """
-    for name, value in (("length", length), ("kernel", kernel), ("stride", stride), ("dilation", dilation)):
-        if value < 1:
-            raise OptionError(f"{name} must be at least 1, got {value}.")
+    given = {"length": length, "kernel": kernel, "stride": stride, "dilation": dilation}
+    length, kernel, stride, dilation = (_whole(name, value, least=1) for name, value in given.items())
+    if padding == "same":
+        before, after = same_padding(length, kernel, stride, dilation)
+    else:
+        before, after = _pads(padding)
     extent = dilation * (kernel - 1) + 1
-    before, after = _pads(length, extent, stride, padding)
     space = length + before + after - extent
     if ceil:
         outputs = -(-space // stride) + 1
         if (outputs - 1) * stride >= length + before:  # a window of nothing but padding
             outputs -= 1
     else:
-        outputs = space // stride + 1
+        outputs = output_size(length + before + after, kernel, stride, 0, dilation)
     if outputs < 1:
         reach = "" if extent == kernel else f", which spans {extent} with dilation {dilation},"
         raise OptionError(
-            f"a {kernel}-wide kernel{reach} does not fit {_input(length, before, after, 'wide')}, not even once. "
-            f"Pad {-space} more, or take a smaller kernel."
+            f"{_article(kernel)} {kernel}-{side} kernel{reach} does not fit {_input(length, before, after, side)}, "
+            f"not even once. Pad {-space} more, or take a smaller kernel."
         )
     return Fit(length, kernel, stride, dilation, before, after, outputs, Fraction(space, stride) + 1)
 
@@ -154,26 +187,34 @@ def fits(
     Raises:
         OptionError: something would be dropped; the text says how much to pad or to crop.
     """
-    found = fit(length, kernel, stride, padding=padding, dilation=dilation)
+    found = fit(length, kernel, stride, padding=padding, dilation=dilation, side=side)
     if not found.exact:
         raise OptionError(f"{found.sentence(side)}.")
     return found
 
 
-def _pads(length: int, extent: int, stride: int, padding: Padding) -> tuple[int, int]:
-    """Return the padding before and after."""
+def _pads(padding: Padding) -> tuple[int, int]:
+    """Return the padding before and after, where it does not depend on the input."""
     if padding == "valid":
         return 0, 0
-    if padding == "same":
-        outputs = -(-length // stride)
-        total = max((outputs - 1) * stride + extent - length, 0)
-        return total // 2, total - total // 2
-    if isinstance(padding, str):
+    sides = tuple(padding) if isinstance(padding, tuple | list) else (padding, padding)
+    if isinstance(padding, str) or len(sides) != 2:
         raise OptionError(f"no padding {padding!r}; there are valid, same, a number, or two (before, after).")
-    before, after = (padding, padding) if isinstance(padding, int) else padding
+    before, after = (_whole("padding", one) for one in sides)
     if before < 0 or after < 0:
         raise OptionError(f"padding must be 0 or more, got {min(before, after)}. To crop, take a smaller input.")
     return before, after
+
+
+def _whole(name: str, value: object, *, least: int | None = None) -> int:
+    """Read a whole number, NumPy's too."""
+    try:
+        number = index(value)  # type: ignore[arg-type]  # what has no index is what is caught
+    except TypeError:
+        raise OptionError(f"{name} must be a whole number, got {value!r}.") from None
+    if least is not None and number < least:
+        raise OptionError(f"{name} must be at least {least}, got {number}.")
+    return number
 
 
 def _decimal(number: Fraction) -> str:
@@ -183,6 +224,9 @@ def _decimal(number: Fraction) -> str:
 
 
 def _input(length: int, before: int, after: int, side: str) -> str:
-    article = "an" if str(length).startswith("8") or str(length) in ("11", "18") else "a"
-    text = f"{article} {length}-{side} input"
+    text = f"{_article(length)} {length}-{side} input"
     return text if not before + after else f"{text} padded to {before + length + after}"
+
+
+def _article(number: int) -> str:
+    return "an" if str(number).startswith("8") or number in (11, 18) else "a"

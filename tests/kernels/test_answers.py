@@ -10,7 +10,7 @@ import torch
 from skimage import data, filters
 
 from striate import kernels
-from striate.errors import OptionError
+from striate.errors import ImageError, OptionError
 
 
 @pytest.mark.parametrize("angle", [-3, -2, -1, -0.5, 0, 0.7, math.pi / 2, 2, 3, math.pi])
@@ -29,6 +29,15 @@ def test_gradient_of_a_tensor():
     found = kernels.gradient(plane, padding="valid")
     assert found.magnitude.shape == (2, 3, 3)
     np.testing.assert_array_equal(found.right, 8)
+
+
+def test_gradient_of_each_colour_by_itself():
+    pixels = np.random.default_rng(0).random((9, 8, 3))
+    whole = kernels.gradient(pixels, channels="last")
+    for colour in range(3):
+        np.testing.assert_allclose(whole.magnitude[..., colour], kernels.gradient(pixels[..., colour]).magnitude)
+    with pytest.raises(ImageError, match="say channels='last' or channels='first'"):
+        kernels.gradient(pixels)
 
 
 def test_direction_of_a_slope_to_the_left_is_pi_and_of_nothing_zero():

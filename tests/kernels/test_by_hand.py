@@ -95,6 +95,10 @@ def test_what_a_kernel_says_of_itself():
     assert kernel.balanced
     assert kernel.strongest == 15
     np.testing.assert_array_equal(kernel.turned().values, np.asarray(kernel)[::-1, ::-1])
+    assert kernel.turned().title == "kirsch up-left turned"
+    assert not kernel.turned().finds  # for what it finds is no longer towards up and left
+    assert kernels.laplacian().turned().title == "laplacian 4"
+    assert kernels.laplacian().turned().finds == kernels.laplacian().finds
     assert np.asarray(kernel, dtype=np.float32).dtype == np.float32
 
 

@@ -19,6 +19,7 @@ def test_one_layer_from_both_sides():
     np.testing.assert_array_equal(np.flatnonzero(found.reaches[1]), [1, 2, 3])
     np.testing.assert_array_equal(layer.inputs_of((0, 2)), found.sees[0])
     np.testing.assert_array_equal(layer.outputs_of((2,)), found.reaches[1])
+    np.testing.assert_array_equal(layer.outputs_of(np.int64(2)), found.reaches[1])
     # at the border the kernel is cut
     assert connections(layer, output=(0,)).sees[0].sum() == 2
     assert layer.matrix[2].nnz == 3

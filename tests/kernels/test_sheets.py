@@ -126,6 +126,9 @@ def test_own_kernels_and_pillow_pictures(chelsea):
         found = kernels.look(picture, np.array([[1, 0], [0, -1]]), side=60)
     assert [panel.title for panel in found.panels] == ["picture", "own", "own, found"]
     assert found.name == ""
+    mean = kernels.look(np.zeros((9, 9)), np.ones((3, 3)) / 9)  # looks for nothing, so nothing is said to be found
+    assert "answers to" not in mean.caption()
+    assert "looks like" not in mean.caption() + mean.panels[1].caption
     with pytest.raises(OptionError, match=r"an array \(h, w\) of finite numbers, got shape \(3,\)"):
         kernels.look(np.zeros((9, 9)), np.ones(3))
 

@@ -154,6 +154,14 @@ def test_what_an_activation_makes_of_the_sum():
     assert "PReLU makes that" in one.sentence()
 
 
+def test_the_scaled_tanh_of_lenet():
+    images = torch.randn(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    (one,) = arithmetic(striate.load("striate:lenet-5"), images, "activation1:2").computed
+    assert one.steps[0][0] == "ScaledTanh"
+    assert one.answer == pytest.approx(1.7159 * np.tanh(2 / 3 * one.total), rel=1e-6)
+    assert one.error < 1e-5
+
+
 POOLED = [[1, 1, 2, 4], [5, 6, 7, 8], [3, 2, 1, 0], [1, 2, 3, 4]]
 
 
@@ -258,6 +266,15 @@ def test_the_first_layer_is_in_colour_and_what_it_reads_is_the_picture(lite0, ch
     assert not arithmetic(lite0, images, "blocks.0.0.conv_dw:3").colour
 
 
+@pytest.mark.parametrize("layer", [nn.MaxPool2d(2), nn.AvgPool2d(2), nn.Conv2d(3, 6, 2, groups=3)])
+def test_a_first_layer_that_reads_one_colour_says_which(layer):
+    net = network(Head(layer, nn.Conv2d(6 if hasattr(layer, "groups") else 3, 2, 1)), 3, 6, 6)
+    result = arithmetic(net, picture(3, 6, 6), f"0:{5 if hasattr(layer, 'groups') else 2}@1,1")
+    words = [text.get_text() for text in result.figure().axes[0].texts]
+    assert result.computed[0].channels == (2,)
+    assert ("blue" in words, "red" in words) == (True, False)
+
+
 def test_each_picture_its_own_unit():
     torch.manual_seed(0)
     net = network(Head(nn.Conv2d(1, 2, 3)), 1, 6, 6)
@@ -279,7 +296,7 @@ def test_what_cannot_be_worked_out_is_said(lite0):
         "conv_stam:4": (AddressError, r"no layer 'conv_stam'.* Did you mean conv_stem"),
         "blocks.2.1:4": (
             NetworkError,
-            r"'blocks\.2\.1' is .* made of several layers\. Name a .* such as blocks\.2\.1\.",
+            r"'blocks\.2\.1' \(.*\) is made of several layers\. Name a .* such as blocks\.2\.1\.",
         ),
     }
     for target, (kind, message) in wrong.items():
@@ -301,11 +318,11 @@ def test_layers_that_are_no_sum():
 
     net = network(Odd(), 1, 4, 4)
     images = picture(1, 4, 4)
-    with pytest.raises(NetworkError, match=r"'up' is a Upsample: its values are no sum over a window\. Name a conv"):
+    with pytest.raises(NetworkError, match=r"of 'up' \(Upsample\) are no sum over a window\. Name a conv"):
         arithmetic(net, images, "up:0")
     with pytest.raises(NetworkError, match=r"'relu' does not take its values straight from one convolution"):
         arithmetic(net, images, "relu:0")
-    with pytest.raises(NetworkError, match=r"'after' is a ConvTranspose2d: its values are no sum"):
+    with pytest.raises(NetworkError, match=r"of 'after' \(ConvTranspose2d\) are no sum"):
         arithmetic(net, images, "after:0")
 
 

@@ -176,6 +176,14 @@ def test_a_real_network_on_a_photograph(lite0, chelsea, tmp_path):
         np.testing.assert_array_equal(arrays["rotation_errors"], result.curves["rotation"].errors)
 
 
+def test_amounts_are_drawn_from_left_to_right():
+    options = {"layer": "0", "shift": 0, "scales": []}
+    result = equivariance(network(nn.Conv2d(3, 4, 3)), pictures(1), angles=[90, 0, 45], **options)
+    curves = [line for axes in result.figure().axes[1:] for line in axes.lines if len(line.get_xdata()) == 3]
+    assert len(curves) >= 4
+    assert all(list(line.get_xdata()) == [0, 45, 90] for line in curves)
+
+
 def test_large_shifts_are_cut_and_the_recipe_says_so():
     result = equivariance(network(nn.Conv2d(3, 4, 3)), pictures(1), shift=100, scales=[], angles=[])
     assert result.curves["shift"].amounts[-1] == 10

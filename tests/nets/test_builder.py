@@ -126,6 +126,7 @@ def test_shapes_that_do_not_fit(text, message):
         ("conv 8 0x3", r"layer 1: .*: sizes are at least 1, got '0x3'"),
         ("conv 8 3x3 stride 0", r"layer 1: .*: sizes are at least 1, got '0'"),
         ("conv 8 3x3 stride", r"layer 1: .*: say how much 'stride'"),
+        ("conv 8 groups 2x3", r"layer 1: .*: groups is one number, got 2x3"),
         ("conv 8 same pad 1", r"layer 1: .*: 'same' finds the padding by itself"),
         ("pool 2 max average", r"layer 1: .*: a pool is max or average"),
         ("pool 3 pad 2", r"layer 1: .*: padding of 2 x 2 is more than half the window of 3 x 3"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -240,8 +241,10 @@ def test_names_are_read_kindly():
     [
         ({"classes": 0}, r"classes of tiny must be a whole number of at least 1, got 0"),
         ({"channels": -1}, r"channels of tiny must be a whole number of at least 1, got -1"),
-        ({"size": 0}, r"height of tiny must be a whole number of at least 1, got 0"),
-        ({"size": (28, -28)}, r"width of tiny must be a whole number of at least 1, got -28"),
+        ({"size": 0}, r"size of tiny must be a whole number of at least 1, got 0"),
+        ({"size": (28, -28)}, r"size of tiny must be a whole number of at least 1, got -28"),
+        ({"size": (28, 28, 1)}, r"size of tiny must be one whole number, or two for rows and columns"),
+        ({"size": 28.5}, r"size of tiny must be a whole number of at least 1, got 28.5"),
         ({"classes": 2.5}, r"classes of tiny must be a whole number of at least 1, got 2.5"),
         ({"initial": "zeros"}, r"no rule 'zeros' for first weights"),
     ],
@@ -249,6 +252,13 @@ def test_names_are_read_kindly():
 def test_numbers_that_make_no_sense(options, text):
     with pytest.raises(OptionError, match=text):
         nets.create("tiny", **options)
+
+
+def test_numbers_of_other_libraries_are_numbers():
+    module = made("tiny", classes=torch.tensor([2, 6]).max() + 1, size=np.int64(32), channels=np.uint8(2))
+    assert (module.dense2.out_features, module.conv1.in_channels) == (7, 2)
+    assert module.made_as == "striate:tiny,classes=7,channels=2,size=32"
+    assert nets.LocallyConnected2d(np.int64(3), 2, 8, np.int64(3)).output_size == (6, 6)
 
 
 def test_a_generator_repeats_and_leaves_the_common_one_alone():

@@ -47,13 +47,15 @@ def test_variance(rule, make, fan_in, fan_out):
 
 
 def test_a_seed_repeats_and_leaves_the_common_generator_alone():
+    layers = [nn.Conv2d(3, 4, 3) for _ in range(3)]  # each of which draws from it once
     before = torch.random.get_rng_state()
     first, again, other = (
-        initialise(nn.Conv2d(3, 4, 3), generator=torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+        initialise(layer, generator=torch.Generator().manual_seed(seed))
+        for layer, seed in zip(layers, (1, 1, 2), strict=True)
     )
+    assert torch.equal(torch.random.get_rng_state(), before)
     assert torch.equal(first.weight, again.weight)
     assert not torch.equal(first.weight, other.weight)
-    torch.random.set_rng_state(before)
 
 
 def test_normalisations_start_as_if_they_were_not_there():

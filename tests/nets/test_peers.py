@@ -81,8 +81,20 @@ def test_a_file_of_torchvisions_weights_loads(tmp_path):
     images = torch.randn(1, 3, 64, 64)
     expected = theirs(images)
     torch.testing.assert_close(network(images), expected, rtol=0, atol=1e-5 * expected.abs().max().item())
-    assert network.spec.mean == (0.485, 0.456, 0.406)
     assert any("belong to parts that are left out here (first: aux1." in note for note in network.notes)
+
+
+def test_torchvisions_googlenet_wants_pictures_from_minus_one_to_one(tmp_path):
+    """Its own network has a step at its entry that turns the usual colours into these; the file does not say so."""
+    models = pytest.importorskip("torchvision.models")
+    theirs = filled(lambda: models.googlenet(weights=None, init_weights=False, transform_input=True))
+    torch.save(theirs.state_dict(), tmp_path / "googlenet.pth")
+    network = striate.load(tmp_path / "googlenet.pth", factory="striate:googlenet-bn")
+    pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    usual = striate.InputSpec(3, 64, 64, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    with torch.no_grad():
+        expected, found = theirs(usual.normalise(pixels)), network(network.spec.normalise(pixels))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * expected.abs().max().item())
 
 
 def test_the_trained_cifar_network_is_ours(shared_data):

@@ -118,6 +118,7 @@ def test_type_follows_the_pictures():
         (torch.zeros(4), "a baseline of 4 does not fit pictures of 2 x 3 x 60 x 80"),
         (torch.zeros(3, 80, 60), "a baseline of 3 x 80 x 60 does not fit"),
         (torch.tensor(float("nan")), "NaN or infinite values in the baseline"),
+        (0.5, r"a baseline is a name or a tensor, got 0\.5\. Write torch\.tensor\(0\.5\)\."),
     ],
 )
 def test_what_is_no_baseline_is_explained(baseline, message):

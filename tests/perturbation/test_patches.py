@@ -170,3 +170,42 @@ def test_a_clean_score_that_is_no_number_is_refused():
     network = striate.Network(_Logarithm(), striate.InputSpec(1, 8, 8))
     with pytest.raises(NetworkError, match=r"the score of class:0 on picture 2 is nan, so nothing can be compared"):
         spread(network, torch.stack([torch.ones(1, 8, 8), -torch.ones(1, 8, 8)]), 0)
+
+
+class Greedy(nn.Module):
+    """Runs out of memory on more than one picture."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        if len(images) > 1:
+            raise torch.OutOfMemoryError("no more")
+        return images.square().mean((2, 3))
+
+
+class Fragile(nn.Module):
+    """Knows when it is watched, and does not like it."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        if torch.utils._python_dispatch._get_current_dispatch_mode() is not None:
+            raise RuntimeError("I am watched")
+        return images.square().mean((2, 3))
+
+
+@pytest.mark.parametrize(
+    ("module", "why"),
+    [
+        (Greedy(), "there is no memory for all that the network makes of the unchanged picture"),
+        (Fragile(), "the network fails while it is watched (RuntimeError: I am watched)"),
+    ],
+)
+def test_a_network_that_cannot_be_followed_is_run_plainly_and_says_why(module, why):
+    network = striate.Network(module, striate.InputSpec(3, 8, 8))
+    image = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    patches = Patches(torch.tensor([[0, 0, 2, 8], [3, 3, 8, 4]]), torch.zeros(3, 8, 8))
+    _, targets, _ = spread(network, image, [0, 2])
+    scored = patch_scores(network, image, patches, targets)
+    assert not scored.details["incremental"]
+    assert scored.details["why"] == why
+    covered = image.square().repeat(2, 1, 1, 1)
+    covered[0, :, :2] = 0
+    covered[1, :, 3:, 3] = 0
+    torch.testing.assert_close(scored.values, covered.mean((2, 3))[:, [0, 2]])

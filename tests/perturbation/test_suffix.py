@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
+import striate
 from perturbation.random_nets import RandomNetwork, random_network
 from striate.errors import AddressError, OptionError
 from striate.graph import Layer
@@ -149,3 +152,73 @@ def test_the_module_stays_as_it_was_after_an_error_too(drawn):
         suffix_scores(drawn.network, drawn.image, "nowhere", broken, 3, targets, task="test")
     assert not any(part._forward_hooks for part in drawn.module.modules())
     assert all(torch.equal(value, before[name]) for name, value in drawn.module.state_dict().items())
+
+
+class Odd(nn.Module):
+    """Three layers, and a way between the last two that a test makes awkward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.first, self.middle, self.last = nn.Conv2d(2, 3, 3), nn.Identity(), nn.Conv2d(3, 2, 1)
+        with torch.no_grad():
+            for weight in self.parameters():
+                weight.copy_(torch.randn(weight.shape, generator=generator))
+
+
+class Shortcut(Odd):
+    """The layer in the middle passes on what is read beside it, too."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.first(images)
+        return self.last(self.middle(maps).relu() - 2 * maps).mean((2, 3))
+
+
+class Peeking(Odd):
+    """A number that no record of operations shows depends on the layer."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.middle(self.first(images) * 1)
+        return self.last(maps).mean((2, 3)) * round(float(maps[:1].detach().numpy().std()), 2)
+
+
+class Single(Odd):
+    """Takes one picture at a time."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        if len(images) > 1:
+            raise ValueError("one picture at a time")
+        return self.last(self.middle(self.first(images))).mean((2, 3))
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        (Shortcut, None),
+        (Peeking, "other scores"),
+        (Single, r"while it is watched \(ValueError: one picture at a time\)"),
+    ],
+)
+def test_networks_that_need_care_give_what_a_hook_gives(kind, why):
+    module = kind().eval()
+    network = striate.Network(module, striate.InputSpec(2, 7, 8), one_by_one=kind is Single)
+    image = torch.randn(1, 2, 7, 8, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        maps = module.first(image)
+        changed = maps.repeat(3, 1, 1, 1)
+        changed[range(3), range(3)] = 0
+        expected = []
+        for one in changed:
+            handle = module.middle.register_forward_hook(lambda *_, one=one: one[None].clone())
+            expected.append(module(image)[0])
+            handle.remove()
+    _, targets, _ = spread(network, image, [0, 1])
+    chunk = 1 if kind is Peeking else 2
+    scored = suffix_scores(network, image, "middle", lambda *at: changed[slice(*at)], 3, targets, chunk=chunk)
+    torch.testing.assert_close(scored.values, torch.stack(expected), rtol=1e-4, atol=1e-5)
+    assert (scored.values - scored.clean).abs().max() > 1e-2
+    if why is None:
+        assert scored.details == {"suffix": True}
+    else:
+        assert not scored.details["suffix"]
+        assert re.search(why, scored.details["why"])

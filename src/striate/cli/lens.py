@@ -74,7 +74,7 @@ def _make_command(info: LensInfo) -> click.Command:
     if info.target is not None:
         option = replace(info.target, required=False)  # it may stand after the pictures as well
         own.append(_make_option(option, metavar="ADDRESS", more="Once for all pictures, or once for each."))
-    own += [_make_option(option) for option in info.options]
+    own += [_make_option(option, more="Several times for several values.") for option in info.options]
     own.append(
         click.Option(
             ["--out"],
@@ -98,6 +98,7 @@ def _make_option(option: Option, *, metavar: str | None = None, more: str = "") 
         words.append(more)
     if not option.required and option.default is not None:
         shown = {True: "yes", False: "no"}[option.default] if isinstance(option.default, bool) else option.default
+        shown = ", ".join(map(str, shown)) if isinstance(shown, tuple | list) else shown
         words.append(f" [default: {shown}]")
     help_text = " ".join(words).strip()
     if option.kinds == ("bool",):

@@ -47,7 +47,14 @@ def _box(_context: click.Context, _parameter: click.Parameter, text: str | None)
     type=click.Path(file_okay=False, path_type=Path),
     help="Where trust.json and the pictures go.",
 )
-@click.option("--steps", type=int, default=50, show_default=True, metavar="N", help="Points of a deletion curve.")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="Points of a deletion curve.",
+)
 @click.option(
     "--deletion",
     metavar="NAME",
@@ -60,7 +67,7 @@ def _box(_context: click.Context, _parameter: click.Parameter, text: str | None)
 )
 @click.option(
     "--stages",
-    type=int,
+    type=click.IntRange(min=1),
     default=8,
     show_default=True,
     metavar="N",
@@ -75,7 +82,7 @@ def _box(_context: click.Context, _parameter: click.Parameter, text: str | None)
 )
 @click.option(
     "--noise",
-    type=float,
+    type=click.FloatRange(min=0, min_open=True),
     default=0.02,
     show_default=True,
     metavar="NUMBER",

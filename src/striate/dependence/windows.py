@@ -11,6 +11,7 @@ from striate import geometry
 from striate.dependence.joining import pointwise
 from striate.dependence.state import Axis, Call, Dependence, Rule, along, first_input, plain
 from striate.geometry import Span
+from striate.sizes import output_size
 
 __all__ = ["adaptive", "convolution", "interpolated", "padded", "patches", "pooling", "shuffled", "sliding"]
 
@@ -149,7 +150,7 @@ def patches(call: Call) -> Dependence | None:
             _each(given[name], label) for name in ("kernel_size", "stride", "padding", "dilation")
         )
         result = result.with_span(label, geometry.convolved(result.spans[label], kernel, stride, padding, dilation))
-        axis.append((label, geometry.output_size(images.shape[2 + label], kernel, stride, padding, dilation)))
+        axis.append((label, output_size(images.shape[2 + label], kernel, stride, padding, dilation)))
     return replace(result, axes=(known.axes[0], plain(call.outputs[0].shape[1]), tuple(axis)))
 
 

@@ -54,6 +54,7 @@ def gradient(
     *,
     padding: Padding = "same",
     border: Border = "replicate",
+    channels: Literal["first", "last"] | None = None,
 ) -> Gradient:
     """Find how steeply and which way brightness changes, from two kernels at right angles.
 
@@ -63,10 +64,11 @@ def gradient(
             the others.
         padding: as in `convolve`.
         border: as in `convolve`; the default makes the picture go on as it ends, so that no edge is found there.
+        channels: "last" for pictures (..., H, W, C), whose channels are taken each by itself; as in `convolve`.
 
     Raises:
         OptionError: a kernel that does not come in pairs.
-        ImageError: the picture is smaller than the kernel, or has too few axes.
+        ImageError: the picture is smaller than the kernel, has too few axes, or may have its channels last.
     """
     check_word(kernel, GRADIENTS, "kernel of a gradient")
     if isinstance(picture, torch.Tensor):
@@ -74,7 +76,12 @@ def gradient(
     # both on the same grid: the two-pixel differences would otherwise miss different rims
     right, down = (
         convolve(
-            picture, _square(by_hand.named(kernel, direction=way)), mode="correlation", padding=padding, border=border
+            picture,
+            _square(by_hand.named(kernel, direction=way)),
+            mode="correlation",
+            padding=padding,
+            border=border,
+            channels=channels,
         )
         for way in ("right", "down")
     )

@@ -94,8 +94,14 @@ class Kernel:
         return float(np.clip(self.values, 0, None).sum())
 
     def turned(self) -> Kernel:
-        """Turn it by half a turn: what convolution does before it lays a kernel on a picture."""
-        return Kernel(self.name, self.values[::-1, ::-1].copy(), self.parameters, self.finds)
+        """Turn it by half a turn: what convolution does before it lays a kernel on a picture.
+
+        It is then called by its old name and "turned", and no longer knows what it finds, unless it stays as it is.
+        """
+        values = self.values[::-1, ::-1].copy()
+        if np.array_equal(values, self.values):
+            return Kernel(self.name, values, self.parameters, self.finds)
+        return Kernel(f"{self.title} turned", values)
 
 
 def identity() -> Kernel:

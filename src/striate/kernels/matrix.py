@@ -248,7 +248,7 @@ def unit_index(unit: Sequence[int], shape: tuple[int, ...], side: str) -> int:
     Raises:
         OptionError: there is no such unit.
     """
-    given = (unit,) if isinstance(unit, int) else tuple(unit)
+    given = (unit,) if isinstance(unit, (int, np.integer)) else tuple(unit)
     if len(given) == len(shape) - 1 and shape[0] == 1:
         given = (0, *given)
     inside = len(given) == len(shape) and all(0 <= one < length for one, length in zip(given, shape, strict=True))

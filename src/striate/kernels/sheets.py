@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -231,8 +232,8 @@ def _kernel(kernel: Kernel | NDArray[Any]) -> Kernel:
     values = np.asarray(kernel)
     if values.ndim != 2 or values.size == 0 or values.dtype.kind not in "fiub" or not np.isfinite(values).all():
         raise OptionError(f"a kernel to look through is an array (h, w) of finite numbers, got shape {values.shape}.")
-    finds = "the pattern that it looks like"
-    return Kernel("own", values.astype(np.float64), {}, finds)
+    own = Kernel("own", values.astype(np.float64))
+    return replace(own, finds="the pattern that it looks like") if own.balanced else own
 
 
 def _bytes(pixels: NDArray[Any]) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.errors import ImageError, OptionError
-from striate.sizes import fit
+from striate.sizes import output_size, same_padding
 
 __all__ = ["Border", "Mode", "Padding", "Windows", "check_word", "pair", "windows"]
 
@@ -55,7 +55,7 @@ class Windows:
     @property
     def count(self) -> int:
         """How many windows there are; 0 when the kernel is longer than the padded input."""
-        return max(0, (self.length + self.before + self.after - self.reach) // self.stride + 1)
+        return output_size(self.length + self.before + self.after, self.taps, self.stride, 0, self.dilation)
 
     def padded(self) -> NDArray[np.intp]:
         """Return which element stands at each place of the padded input, `OUTSIDE` for a zero."""
@@ -107,8 +107,7 @@ def windows(
     for index, (length, taps, step, spread) in enumerate(zip(size, kernel, strides, dilations, strict=True)):
         reach = spread * (taps - 1) + 1
         if padding == "same":
-            even = fit(length, taps, step, padding="same", dilation=spread)
-            before, after = even.before, even.after
+            before, after = same_padding(length, taps, step, spread)
         elif padding == "full":
             before = after = reach - 1
         else:

@@ -88,7 +88,7 @@ def ablation_cam(
         largest[rows] = drops.abs().amax(0)
         divisor = torch.maximum(scored.clean.double().abs(), _LEAST * largest[rows])
         weights = drops / divisor.where(divisor > 0, torch.ones_like(divisor))
-        native[rows] = torch.einsum("ct,chw->thw", weights.to(maps.device).float(), maps[living].float())
+        native[rows] = torch.einsum("ct,chw->thw", weights.float().to(maps.device), maps[living].float())
     native = native.clamp(min=0) if relu else native
     notes = placement_notes(chosen, placement)
     if idle := [label for label, size in zip(targets.labels, largest.tolist(), strict=True) if size == 0]:

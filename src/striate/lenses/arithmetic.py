@@ -13,6 +13,7 @@ from striate.address import parse
 from striate.errors import AddressError, NetworkError, OptionError
 from striate.graph import Graph, Layer
 from striate.lenses._lens import lens
+from striate.nets.layers import ScaledTanh
 from striate.network import Images, Network
 from striate.operations import Operation, Reading, capture, folded
 from striate.results import Arithmetic, Computed
@@ -149,7 +150,7 @@ def _chain(network: Network, graph: Graph, layer: Layer) -> _Chain:
             return _Chain(graph.layer(row.address), normalisation, tuple(reversed(steps)))
         if _normalises(part) and normalisation is None:
             normalisation = part
-        elif not row.functional and type(part).__module__.split(".")[-1].startswith("activation") and not normalisation:
+        elif not row.functional and _acts(part) and not normalisation:
             steps.append(part)
         elif row.functional or not isinstance(part, nn.Identity | nn.Dropout):
             break
@@ -161,6 +162,11 @@ def _chain(network: Network, graph: Graph, layer: Layer) -> _Chain:
         f"{layer.address!r} does not take its values straight from one convolution. "
         f"Name a convolution{', such as ' + before if before else ''}."
     )
+
+
+def _acts(part: nn.Module) -> bool:
+    """Tell whether a module is an activation function: PyTorch's, timm's, or LeNet's own."""
+    return isinstance(part, ScaledTanh) or type(part).__module__.split(".")[-1].startswith("activation")
 
 
 def _normalises(part: nn.Module) -> bool:

@@ -10,7 +10,7 @@ from striate.geometry import Span, input_span
 from striate.graph import Graph, Row
 from striate.lenses._lens import lens
 from striate.network import Network
-from striate.results import Connectivity, Level
+from striate.results import CrossSection, Level
 
 __all__ = ["connectivity"]
 
@@ -27,7 +27,7 @@ def connectivity(
     unit: int | None = None,
     pixel: int | None = None,
     axis: Literal["across", "down"] = "across",
-) -> Connectivity:
+) -> CrossSection:
     """Draw a cross-section of a network: the pixels that one unit sees, and the units that one pixel reaches.
 
     A unit of a convolution hangs on few units below it, and a unit above that on a few of those: from the output's
@@ -78,7 +78,7 @@ def connectivity(
     return _chosen(levels, unit, pixel, axis, met)
 
 
-def _chosen(levels: list[Level], unit: int | None, pixel: int | None, axis: str, met: int) -> Connectivity:
+def _chosen(levels: list[Level], unit: int | None, pixel: int | None, axis: str, met: int) -> CrossSection:
     """Choose unit and pixel, or check those that were asked for."""
     top, length = levels[-1], levels[0].length
     unit = top.length // 2 if unit is None else unit
@@ -89,7 +89,7 @@ def _chosen(levels: list[Level], unit: int | None, pixel: int | None, axis: str,
     pixel = min(max(round(top.place(unit)), 0), length - 1) if pixel is None else pixel
     if not 0 <= pixel < length:
         raise AddressError(f"no pixel {pixel}: along this axis the picture has {length}, 0 to {length - 1}.")
-    return Connectivity(levels=tuple(levels), unit=unit, pixel=pixel, axis=axis, shortcuts=met)
+    return CrossSection(levels=tuple(levels), unit=unit, pixel=pixel, axis=axis, shortcuts=met)
 
 
 def _way(graph: Graph, end: int, label: int) -> tuple[list[Row], list[int]]:

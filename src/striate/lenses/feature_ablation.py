@@ -65,20 +65,20 @@ def feature_ablation(
     """
     batch, targets, scores = spread(network, network.batch(images), target)
     own = None if labels is None else given(labels, batch)
-    seen = batch if own is None else torch.cat([batch, own[:, None].to(batch)], dim=1)
+    own_covers = fill(network, batch, baseline) if isinstance(baseline, Tensor) else None
     cut = torch.empty((len(batch), *batch.shape[2:]), dtype=torch.int64)
     weights: list[Tensor] = [torch.empty(0)] * len(batch)
     how: dict[str, object] = {}
-    for first, rows in grouped(seen):
+    for first, rows in grouped(batch, own, own_covers):
         image = batch[first : first + 1]
         parts = segment(network.spec.pixels(image)[0], superpixels, segments) if own is None else own[first]
-        covers = fill(network, image, baseline, seed, labels=parts[None])[0]
+        cover = fill(network, image, baseline, seed, labels=parts[None])[0] if own_covers is None else own_covers[first]
         boxes, masks = _boxes(parts)
         asked = targets.pick(rows)
         scored = patch_scores(
             network,
             image,
-            Patches(boxes, covers, masks),
+            Patches(boxes, cover, masks),
             asked,
             incremental=incremental,
             precision=precision,

@@ -80,7 +80,7 @@ def occlusion(
     drops = torch.empty(len(batch), len(windows), dtype=torch.float64)
     runs: list[int] = []
     how: dict[str, object] = {}
-    for first, rows in grouped(batch):
+    for first, rows in grouped(batch, covers if isinstance(baseline, Tensor) else None):
         image, cover, asked = batch[first : first + 1], covers[first], targets.pick(rows)
 
         def drops_of(

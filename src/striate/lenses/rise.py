@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from striate.errors import OptionError
 from striate.lenses._lens import heatmap, lens
@@ -77,7 +78,7 @@ def rise(
     masks = smooth_masks(samples, (batch.shape[2], batch.shape[3]), cells=cells, keep=keep, seed=seed)
     scores = torch.empty((len(batch), *batch.shape[2:]))
     clean, mean = torch.empty(len(batch)), torch.empty(len(batch))
-    for first, rows in grouped(batch):
+    for first, rows in grouped(batch, hidden if isinstance(baseline, Tensor) else None):
         found = mask_scores(
             network,
             batch[first : first + 1],

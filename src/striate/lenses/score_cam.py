@@ -69,7 +69,7 @@ def score_cam(
     batch, targets, scores, maps_of = spread_and_tap(network, batch, target, chosen.address)
     native = batch.new_zeros((len(batch), *(chosen.map_size or ())), dtype=torch.float32)
     weighed = 0
-    for first, rows in grouped(batch):
+    for first, rows in grouped(batch, covers if isinstance(baseline, Tensor) else None):
         image, asked = batch[first : first + 1], targets.pick(rows)
         maps = maps_of[first].float()  # (C, h, w)
         maps = maps[maps.amax((1, 2)) > maps.amin((1, 2))]

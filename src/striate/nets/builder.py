@@ -16,7 +16,6 @@ import torch
 from torch import nn
 
 from striate.errors import NetworkError, OptionError
-from striate.geometry import output_size
 from striate.nets.blank import undrawn
 from striate.nets.initial import Initial, initialise
 from striate.nets.layers import (
@@ -28,6 +27,7 @@ from striate.nets.layers import (
     ScaledTanh,
 )
 from striate.nets.stack import Stack
+from striate.sizes import output_size
 
 __all__ = ["sequential"]
 
@@ -172,7 +172,9 @@ class _Builder:
             shape = self._fit(size, stride, pad, (1, 1))
             local = LocallyConnected2d(channels, filters, (height, width), size, stride, pad, bias=bias)
             return self._put(kind, local, (filters, *shape))
-        dilation, (groups, _) = given.get("dilation", (1, 1)), given.get("groups", (1, 1))
+        dilation, (groups, other) = given.get("dilation", (1, 1)), given.get("groups", (1, 1))
+        if groups != other:
+            raise OptionError(f"groups is one number, got {groups}x{other}.")
         if channels % groups or filters % groups:
             raise NetworkError(f"{groups} groups divide {channels} maps into {filters} filters unevenly.")
         if "same" not in given:

@@ -10,11 +10,12 @@ from functools import cache
 import torch
 from torch import nn
 
-from striate.errors import NetworkError, OptionError
+from striate.errors import NetworkError
 from striate.nets import families
 from striate.nets.blank import undrawn
 from striate.nets.design import Design
 from striate.nets.initial import Initial, initialise
+from striate.nets.layers._settings import count, pair
 
 __all__ = ["assembled", "create", "design", "names"]
 
@@ -88,12 +89,9 @@ def assembled(
 ) -> nn.Module:
     """Build a network whose weights are whatever was in memory, to be drawn or loaded. Arguments as of `create`."""
     chosen = design(name)
-    classes = chosen.classes if classes is None else classes
-    channels = chosen.channels if channels is None else channels
-    height, width = chosen.size if size is None else (size, size) if isinstance(size, int) else size
-    for what, value in (("classes", classes), ("channels", channels), ("height", height), ("width", width)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise OptionError(f"{what} of {chosen.name} must be a whole number of at least 1, got {value!r}.")
+    classes = count(f"classes of {chosen.name}", chosen.classes if classes is None else classes)
+    channels = count(f"channels of {chosen.name}", chosen.channels if channels is None else channels)
+    height, width = pair(f"size of {chosen.name}", chosen.size if size is None else size)
     if min(height, width) < chosen.smallest:
         raise NetworkError(
             f"{chosen.name} cannot be built for pictures of {height} x {width}: nothing would be left of them before "

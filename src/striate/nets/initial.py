@@ -33,6 +33,7 @@ def initialise(module: nn.Module, rule: Initial = "he-normal", generator: torch.
     and how many read it (fan-out), and sets biases to 0: "he" 2 / fan-in, made for rectifiers; "glorot"
     2 / (fan-in + fan-out); "lecun" 1 / fan-in; "gaussian" 0.01^2, as AlexNet had it. "pytorch" is what each layer
     does by itself: uniform within 1 / sqrt(fan-in), biases too. Normalisations start as if they were not there.
+    Rules are for dense layers, convolutions and locally connected ones; any other layer draws as it does by itself.
 
     Args:
         module: any network of PyTorch's layers and those of `striate.nets.layers`.

@@ -69,6 +69,8 @@ def fill(
         if labels is None:
             raise OptionError("the baseline 'average' is the mean colour of each superpixel, and there are none here.")
         return _averaged(images, labels)
+    if not isinstance(baseline, str):
+        raise OptionError(f"a baseline is a name or a tensor, got {baseline!r}. Write torch.tensor({baseline!r}).")
     return _coloured(network, images, baseline).expand_as(images)
 
 
@@ -105,7 +107,8 @@ def _gaussian(length: int, deviation: float) -> Tensor:
 def _averaged(images: Tensor, labels: Tensor) -> Tensor:
     """Give every pixel the mean of its superpixel, picture by picture."""
     filled = torch.empty_like(images)
-    for index, (image, parts) in enumerate(zip(images.double(), labels.to(images.device), strict=True)):
+    # in double precision, which not every device has
+    for index, (image, parts) in enumerate(zip(images.cpu().double(), labels.cpu(), strict=True)):
         flat = parts.flatten()
         sizes = torch.bincount(flat)
         sums = image.new_zeros(len(image), len(sizes)).index_add_(1, flat, image.flatten(1))  # (C, S)

@@ -31,7 +31,7 @@ def folded(program: Program, ends: Collection[int]) -> Program:
         program: is left as it is.
         ends: values that will be asked for.
     """
-    readers = Counter(index for step in program.steps for index in step.inputs())
+    readers = Counter(index for step in program.steps for index in step.inputs)
     steps = list(program.steps)
     gives = {out: at for at, step in enumerate(steps) for out in step.outs if out is not None}
     for at, step in enumerate(steps):
@@ -51,13 +51,13 @@ def folded(program: Program, ends: Collection[int]) -> Program:
 
 
 def _only_input(step: Step) -> int | None:
-    found = step.inputs()
+    found = step.inputs
     return found[0] if len(found) == 1 else None
 
 
 def _scaled(convolution: Step, norm: Step) -> Step | None:
     """Return a convolution that does what a convolution and the normalisation after it do."""
-    given, fixed = convolution.arguments(), norm.arguments()
+    given, fixed = convolution.arguments, norm.arguments
     weight, bias = given["weight"], given["bias"]
     mean, variance = fixed["running_mean"], fixed["running_var"]
     constants = [weight, mean, variance, *(one for one in (bias, fixed["weight"], fixed["bias"]) if one is not None)]
@@ -65,20 +65,25 @@ def _scaled(convolution: Step, norm: Step) -> Step | None:
         return None
     if isinstance(given["input"], Ref) is False:
         return None
-    scale = (variance.double() + fixed.get("eps", fixed.get("epsilon"))).rsqrt()
+    scale = (_exact(variance) + fixed.get("eps", fixed.get("epsilon"))).rsqrt()
     if fixed["weight"] is not None:
-        scale = scale * fixed["weight"].double()
-    shift = -mean.double() if bias is None else bias.double() - mean.double()
-    shift = shift * scale if fixed["bias"] is None else shift * scale + fixed["bias"].double()
+        scale = scale * _exact(fixed["weight"])
+    shift = -_exact(mean) if bias is None else _exact(bias) - _exact(mean)
+    shift = shift * scale if fixed["bias"] is None else shift * scale + _exact(fixed["bias"])
     shape = (-1, *(1,) * (weight.dim() - 1))
     new = {
         **given,
-        "weight": (weight.double() * scale.view(shape)).to(weight.dtype, memory_format=_order(weight)),
-        "bias": shift.to(weight.dtype),
+        "weight": (_exact(weight) * scale.view(shape)).to(weight, memory_format=_order(weight)),
+        "bias": shift.to(weight),
     }
     names = [argument.name for argument in convolution.op._schema.arguments]  # type: ignore[attr-defined]
     args: tuple[Any, ...] = tuple(new[name] for name in names)
     return replace(convolution, args=args, kwargs={}, outs=(norm.outs[0],))
+
+
+def _exact(weight: Tensor) -> Tensor:
+    """Return a weight in double precision, which not every device has."""
+    return (weight.cpu() if weight.device.type == "mps" else weight).double()
 
 
 def _order(weight: Tensor) -> torch.memory_format:

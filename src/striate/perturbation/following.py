@@ -42,7 +42,7 @@ class Changes(Protocol):
         """Return windows of a changed value, in its own order of dimensions, with the unchanged map around it."""
 
     def constant(self, tensor: Tensor, region: Region, dims: tuple[int, int]) -> Tensor:
-        """Return windows of a tensor that is the same for all pictures, (M, ...)."""
+        """Return windows of what is the same for all pictures, (1, ...), as (M, ...); itself where all places are."""
 
     def too_large(self, region: Region) -> bool:
         """Tell whether windows cover so much of the map that all of it is worked out sooner."""
@@ -67,7 +67,7 @@ def follow(step: Step, changes: Changes) -> Found:
 
 def _only(step: Step, changes: Changes) -> tuple[int, Part] | None:
     """Return the one changed value that a step reads first."""
-    index = next(iter(step.inputs()))
+    index = next(iter(step.inputs))
     part = changes.part(index)
     return None if part is None or part.merged else (index, part)
 
@@ -76,7 +76,7 @@ def _only(step: Step, changes: Changes) -> tuple[int, Part] | None:
 
 
 def _pointwise(step: Step, changes: Changes) -> Found:
-    parts = {index: part for index in step.inputs() if (part := changes.part(index)) is not None}
+    parts = {index: part for index in step.inputs if (part := changes.part(index)) is not None}
     first = next(iter(parts.values()))
     if len({(part.dims, part.merged) for part in parts.values()}) > 1:
         return None
@@ -84,24 +84,26 @@ def _pointwise(step: Step, changes: Changes) -> Found:
     for part in parts.values():
         region = region.joined(part.region)
     if first.merged:
-        if any(not part.region.same(region) for part in parts.values()) or set(step.inputs()) - set(parts):
+        if any(not part.region.same(region) for part in parts.values()) or set(step.inputs) - set(parts):
             return None
         return Part(_called(step, changes, lambda index: parts[index].tensor), region, first.dims, merged=True)
-    length = (region.rows.length, region.columns.length)
-    for index in step.inputs():  # a map of another size is broadcast over this one: all of it changes
+    assert step.outs[0] is not None
+    whole = changes.clean(step.outs[0]).shape
+    for index in parts:  # a map of another size, or of fewer dimensions, is broadcast: all of the result changes
         shape = changes.clean(index).shape
-        if index in parts and (shape[first.dims[0]], shape[first.dims[1]]) != length:
+        if len(shape) != len(whole) or any(shape[dim] != whole[dim] for dim in first.dims):
             return None
     begin, size = (region.rows.starts, region.columns.starts), (region.rows.size, region.columns.size)
 
-    def value(index: int) -> Tensor:
-        if index in parts:
-            return changes.windows(index, parts[index], begin, size)
-        return changes.constant(changes.clean(index), region, first.dims)
+    def fixed(one: Tensor) -> Tensor:
+        if any(one.dim() >= -dim and one.shape[dim] != 1 for dim in first.dims):  # else a number stays a number
+            one = one[(None,) * (len(whole) - one.dim())]
+        return changes.constant(one, region, first.dims)
 
-    return Part(
-        _called(step, changes, value, lambda one: changes.constant(one, region, first.dims)), region, first.dims
-    )
+    def value(index: int) -> Tensor:
+        return changes.windows(index, parts[index], begin, size) if index in parts else fixed(changes.clean(index))
+
+    return Part(_called(step, changes, value, fixed), region, first.dims)
 
 
 def _called(
@@ -126,15 +128,17 @@ def _with_constants(step: Step, fixed: Callable[[Tensor], Tensor]) -> Step:
 def _normalised(step: Step, changes: Changes) -> Found:
     """Batch normalisation with fixed statistics: each channel by itself."""
     found = _only(step, changes)
-    if found is None or found[1].dims != _NCHW or step.arguments().get("training"):
+    if found is None or found[1].dims != _NCHW or step.arguments.get("training"):
         return None
     _, part = found
+    if part.tensor.dim() < 4:  # what counts as channels are rows
+        return None
     return Part(_called(step, changes, lambda _: part.tensor), part.region, part.dims)
 
 
 def _layer_normalised(step: Step, changes: Changes) -> Found:
     found = _only(step, changes)
-    if found is None or max(found[1].dims) >= -len(step.arguments()["normalized_shape"]):
+    if found is None or max(found[1].dims) >= -len(step.arguments["normalized_shape"]):
         return None
     _, part = found
     return Part(_called(step, changes, lambda _: part.tensor), part.region, part.dims)
@@ -146,8 +150,9 @@ def _along(step: Step, changes: Changes) -> Found:
     if found is None:
         return None
     index, part = found
-    dim = step.arguments()["dim"]
-    if not isinstance(dim, int) or _from_end(dim, changes.clean(index)) in part.dims:
+    dim = step.arguments["dim"]
+    clean = changes.clean(index)
+    if not isinstance(dim, int) or _from_end(dim, clean) in (*part.dims, -clean.dim()):
         return None
     return Part(_called(step, changes, lambda _: part.tensor), part.region, part.dims)
 
@@ -161,6 +166,8 @@ def _slid(step: Step, changes: Changes, window: tuple[Any, Any, Any, Any], paddi
     if found is None or found[1].dims != _NCHW:
         return None
     index, part = found
+    if part.tensor.dim() != 4:  # pictures would count as channels
+        return None
     kernel, stride, padding, dilation = (_pair(one) for one in window)
     assert step.outs[0] is not None
     shape = changes.clean(step.outs[0]).shape[-2:]
@@ -181,8 +188,10 @@ def _slid(step: Step, changes: Changes, window: tuple[Any, Any, Any, Any], paddi
 
 
 def _convolved(step: Step, changes: Changes) -> Found:
-    given = step.arguments()
-    if given["transposed"] or isinstance(given["weight"], Ref) or given["weight"].dim() != 4:
+    given = step.arguments
+    if given["transposed"] or any(isinstance(given[name], Ref) for name in ("weight", "bias")):
+        return None
+    if given["weight"].dim() != 4:
         return None
     kernel = given["weight"].shape[2:]
     found = _slid(step, changes, (kernel, given["stride"], given["padding"], given["dilation"]), 0.0)
@@ -204,7 +213,7 @@ def _convolved(step: Step, changes: Changes) -> Found:
 
 
 def _max_pooled(step: Step, changes: Changes) -> Found:
-    given = step.arguments()
+    given = step.arguments
     stride = given["stride"] or given["kernel_size"]
     found = _slid(step, changes, (given["kernel_size"], stride, given["padding"], given["dilation"]), -float("inf"))
     if found is None:
@@ -215,7 +224,7 @@ def _max_pooled(step: Step, changes: Changes) -> Found:
 
 
 def _average_pooled(step: Step, changes: Changes) -> Found:
-    given = step.arguments()
+    given = step.arguments
     kernel = _pair(given["kernel_size"])
     stride = given["stride"] or given["kernel_size"]
     found = _slid(step, changes, (kernel, stride, given["padding"], 1), 0.0)
@@ -227,7 +236,7 @@ def _average_pooled(step: Step, changes: Changes) -> Found:
     if area is not None:
         return Part(result * (kernel[0] * kernel[1] / area), region, _NCHW)
     # at the edges the network may divide by the number of pixels that are there
-    source = changes.clean(step.inputs()[0])
+    source = changes.clean(step.inputs[0])
     ones = source.new_ones(1, 1, *source.shape[-2:])
     divided = step.run(lambda _: ones, 1)[0]
     assert divided is not None
@@ -245,7 +254,7 @@ def _adaptively_pooled(step: Step, changes: Changes) -> Found:
     if found is None or found[1].dims != _NCHW:
         return None
     index, part = found
-    given = step.arguments()["output_size"]
+    given = step.arguments["output_size"]
     shape = changes.clean(index).shape[-2:]
     if tuple(given) == tuple(shape):
         return part
@@ -257,7 +266,7 @@ def _adaptively_pooled(step: Step, changes: Changes) -> Found:
 
 def _kept(step: Step, changes: Changes) -> Found:
     """Copies, changes of type."""
-    index = step.inputs()[0]
+    index = step.inputs[0]
     part = changes.part(index)
     if part is None:
         return None
@@ -270,7 +279,7 @@ def _kept(step: Step, changes: Changes) -> Found:
 
 def _viewed(step: Step, changes: Changes) -> Found:
     """A view that leaves rows and columns alone, or merges them with the pictures, or takes them apart again."""
-    index = step.inputs()[0]
+    index = step.inputs[0]
     part = changes.part(index)
     assert step.outs[0] is not None
     if part is None:
@@ -297,7 +306,7 @@ def _permuted(step: Step, changes: Changes) -> Found:
         return None
     index, part = found
     rank = changes.clean(index).dim()
-    given = step.arguments()
+    given = step.arguments
     if step.name == "transpose":
         order = list(range(rank))
         one, two = given["dim0"] % rank, given["dim1"] % rank
@@ -316,7 +325,7 @@ def _sliced(step: Step, changes: Changes) -> Found:
         return None
     index, part = found
     clean = changes.clean(index)
-    given = step.arguments()
+    given = step.arguments
     dim = _from_end(given["dim"], clean)
     if dim not in part.dims:
         if dim == -clean.dim():
@@ -348,7 +357,7 @@ def _selected(step: Step, changes: Changes) -> Found:
         return None
     index, part = found
     clean = changes.clean(index)
-    dim = _from_end(step.arguments()["dim"], clean)
+    dim = _from_end(step.arguments["dim"], clean)
     if dim in part.dims or dim == -clean.dim():
         return None
     rows, columns = (one + 1 if one < dim else one for one in part.dims)
@@ -361,7 +370,7 @@ def _unsqueezed(step: Step, changes: Changes) -> Found:
         return None
     index, part = found
     rank = changes.clean(index).dim() + 1
-    dim = step.arguments()["dim"] % rank
+    dim = step.arguments["dim"] % rank
     if dim == 0:
         return None
     rows, columns = (one - 1 if one + rank - 1 < dim else one for one in part.dims)
@@ -374,7 +383,7 @@ def _split(step: Step, changes: Changes) -> Found:
         return None
     index, part = found
     clean = changes.clean(index)
-    dim = _from_end(step.arguments()["dim"], clean)
+    dim = _from_end(step.arguments["dim"], clean)
     if dim in part.dims or dim == -clean.dim():
         return None
     dims = part.dims
@@ -386,14 +395,14 @@ def _split(step: Step, changes: Changes) -> Found:
 
 
 def _concatenated(step: Step, changes: Changes) -> Found:
-    tensors = step.arguments()["tensors"]
-    indices = step.inputs()
+    tensors = step.arguments["tensors"]
+    indices = step.inputs
     if len(indices) != len(tensors):
         return None
     parts = {index: part for index in indices if (part := changes.part(index)) is not None}
     first = next(iter(parts.values()))
     rank = changes.clean(indices[0]).dim()
-    dim = step.arguments()["dim"] % rank - rank
+    dim = step.arguments["dim"] % rank - rank
     if any(part.dims != first.dims or part.merged for part in parts.values()) or dim in first.dims or dim == -rank:
         return None
     region = first.region
@@ -414,7 +423,7 @@ def _padded(step: Step, changes: Changes) -> Found:
     if found is None or found[1].dims != _NCHW:
         return None
     index, part = found
-    given = step.arguments()
+    given = step.arguments
     pad = [*given["pad"], 0, 0, 0, 0, 0, 0][:8]
     assert step.outs[0] is not None
     shape = changes.clean(step.outs[0]).shape
@@ -444,6 +453,10 @@ def _enlarged(step: Step, changes: Changes) -> Found:
     factors = [big // little for big, little in zip(large, small, strict=True)]
     if any(factor * little != big for factor, little, big in zip(factors, small, large, strict=True)):
         return None
+    given = step.arguments  # with a scale of 2.05 a map is twice as large, but not every element stands there twice
+    scales = given.get("scale_factors") or [given.get("scales_h"), given.get("scales_w")]
+    if any(scale not in (None, factor) for scale, factor in zip(scales, factors, strict=True)):
+        return None
     region = Region(part.region.rows.scaled(factors[0]), part.region.columns.scaled(factors[1]))
     tensor = part.tensor.repeat_interleave(factors[0], -2).repeat_interleave(factors[1], -1)
     return Part(tensor, region, _NCHW)
@@ -459,8 +472,8 @@ def _averaged(step: Step, changes: Changes) -> Found:
         return None
     index, part = found
     clean = changes.clean(index)
-    given = step.arguments()
-    dims = given["dim"]
+    given = step.arguments
+    dims = given.get("dim")  # without: over everything, pictures too
     dims = [dims] if isinstance(dims, int) else list(dims or range(clean.dim()))
     from_end = {_from_end(dim, clean) for dim in dims}
     assert step.outs[0] is not None
@@ -479,11 +492,11 @@ def _averaged(step: Step, changes: Changes) -> Found:
 
 def _multiplied(step: Step, changes: Changes) -> Found:
     """A matrix product of vectors of channels, one for each place."""
-    given = step.arguments()
-    left, right = ("mat1", "mat2") if step.name == "addmm" else ("self", "mat2")
-    if not isinstance(given[left], Ref) or isinstance(given[right], Ref) or isinstance(given.get("bias"), Ref):
+    given = step.arguments
+    left = given["mat1" if step.name == "addmm" else "self"]
+    if not isinstance(left, Ref) or step.inputs != (left.index,):  # weights, or what is added, change as well
         return None
-    part = changes.part(given[left].index)
+    part = changes.part(left.index)
     if part is None or not part.merged:
         return None
     return Part(_called(step, changes, lambda _: part.tensor), part.region, part.dims, merged=True)
@@ -537,4 +550,4 @@ _RULES: dict[str, Callable[[Step, Changes], Found]] = {
     "mm": _multiplied,
 }
 # element by element, though PyTorch does not tag them so
-_POINTWISE = frozenset("hardswish hardsigmoid hardtanh threshold prelu _prelu_kernel log_sigmoid_forward".split())
+_POINTWISE = frozenset("hardswish hardsigmoid hardtanh threshold _prelu_kernel log_sigmoid_forward".split())

@@ -90,24 +90,25 @@ class _Run:
         self.around = around
         self.parts: dict[int, Part] = {}
         self.full: dict[int, Tensor] = {}
+        self.last: dict[int, int] = {}  # the step that reads a value last
 
     def until(self, end: int, start: int = 0) -> Tensor:
         needed = self.program.needed(start, end)
-        last = {index: at for at in needed for index in self.program.steps[at].inputs()}
-        last[end] = len(self.program.steps)
+        self.last = {index: at for at in needed for index in self.program.steps[at].inputs}
+        self.last[end] = len(self.program.steps)
         for at in needed:
             step = self.program.steps[at]
             self._do(step)
-            for index in {*step.inputs(), *(out for out in step.outs if out is not None)}:
-                if last.get(index, -1) <= at:
+            for index in {*step.inputs, *(out for out in step.outs if out is not None)}:
+                if self.last.get(index, -1) <= at:
                     self.parts.pop(index, None)
                     self.full.pop(index, None)
         return self._whole(end)
 
     def _do(self, step: Step) -> None:
         found = None
-        if not any(index in self.full for index in step.inputs()):
-            found = follow(step, self)
+        if not any(index in self.full for index in step.inputs):
+            found = self._followed(step)
             if found is None:
                 self.watch.opened[step.name] += 1
         if found is None:
@@ -117,13 +118,22 @@ class _Run:
                     self.full[out] = value
             return
         self.watch.followed += 1
-        if isinstance(found, Tensor):
-            assert step.outs[0] is not None
-            self.full[step.outs[0]] = found
-            return
-        for out, part in zip(step.outs, found if isinstance(found, list) else [found], strict=False):
-            if out is not None and part is not None:
-                self.parts[out] = part
+        for out, one in zip(step.outs, found, strict=False):
+            if out is not None and one is not None:
+                if isinstance(one, Tensor):
+                    self.full[out] = one
+                else:
+                    self.parts[out] = one
+
+    def _followed(self, step: Step) -> list[Part | Tensor | None] | None:
+        """Return what changes in each output of a step; None where that is not known of one that is read."""
+        read = [(place, out) for place, out in enumerate(step.outs) if out in self.last]
+        if any(out not in self.program.batched for _, out in read):  # pictures lie side by side in another dimension
+            return None
+        found = follow(step, self)
+        each: list[Part | Tensor | None] = [*found] if isinstance(found, list) else [found]
+        missing = any(place >= len(each) or each[place] is None for place, _ in read)
+        return None if missing else each
 
     def _whole(self, index: int) -> Tensor:
         """Return a value for all M pictures."""
@@ -133,7 +143,7 @@ class _Run:
             self.full[index] = self._completed(index, self.parts[index])
             return self.full[index]
         clean = self.program.values[index]
-        if index not in self.program.batched:
+        if index not in self.program.batched or len(clean) != 1:
             raise Unfollowable(f"value {index} does not count pictures in its first dimension")
         return clean.expand(self.count, *clean.shape[1:])
 
@@ -197,13 +207,11 @@ class _Run:
         return target.view(*target.shape[:3], *around.rest).movedim((1, 2), around.dims)
 
     def constant(self, tensor: Tensor, region: Region, dims: tuple[int, int]) -> Tensor:
-        if tensor.dim() < -min(dims) or (tensor.shape[dims[0]], tensor.shape[dims[1]]) == (1, 1):
-            return tensor
+        if all(tensor.dim() < -dim or tensor.shape[dim] == 1 for dim in dims):
+            return tensor  # the same at all places
         length = (region.rows.length, region.columns.length)
         shape = list(tensor.shape)
         shape[dims[0]], shape[dims[1]] = length
-        full = tensor.expand(shape)
-        full = full[None] if full.dim() == -min(dims) else full
-        around = Around.of(full, dims, (0, 0, 0, 0), 0.0)
+        around = Around.of(tensor.expand(shape), dims, (0, 0, 0, 0), 0.0)
         found = gathered(around, region.rows.starts, region.columns.starts, region.rows.size, region.columns.size)
         return self._arranged(found, around)

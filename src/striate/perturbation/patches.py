@@ -15,8 +15,8 @@ from striate.network import Network
 from striate.perturbation.folding import folded
 from striate.perturbation.incremental import Unfollowable, Watch, respond_to_patches, respond_to_values
 from striate.perturbation.parts import Around, gathered
-from striate.perturbation.precision import Precision, arithmetic
-from striate.perturbation.readout import Readout, Scored
+from striate.perturbation.precision import Precision, arithmetic, tolerance
+from striate.perturbation.readout import Readout, Scored, apart
 from striate.perturbation.regions import Axis, Region, Starts
 from striate.program import Program, Unwritten, record
 from striate.running import undisturbed
@@ -26,8 +26,6 @@ from striate.targets import Targets
 
 __all__ = ["Patches", "Precision", "patch_scores"]
 
-_TOLERANCE = 1e-4  # relative to the largest score; checked on some of the patches in every call
-_ROUGH = 3e-2  # the same in bfloat16, which has three digits
 _VECTORS = 2**25  # numbers that may wait for the last layers, which read many weights and are best run for many at once
 
 
@@ -128,7 +126,7 @@ def patch_scores(
             exact = trial.plainly(probe)
         with arithmetic(image, precision):
             if incremental and not network.one_by_one:
-                details["why"] = trial.follow_from(probe, _TOLERANCE if precision == "float32" else _ROUGH)
+                details["why"] = trial.follow_from(probe, tolerance(network, precision))
                 details["incremental"] = not details["why"]
             if exact is not None:
                 found = trial.follow(probe) if details["incremental"] else trial.plainly(probe)
@@ -205,8 +203,13 @@ class _Trial:
         """Return scores (m, T) by running the network on whole pictures."""
         return self.readout.read(respond(self.network, self.pictures(chosen), self.targets.place))
 
-    def follow_from(self, probe: Starts, tolerance: float) -> str:
-        """Write down the network's program, and try it on a few patches; return what stands against using it."""
+    def follow_from(self, probe: Starts, at_most: float) -> str:
+        """Write down the network's program, and try it on a few patches; return what stands against using it.
+
+        Args:
+            probe: indices of the patches.
+            at_most: difference from plain scores that counts as rounding.
+        """
         places = [] if self.targets.place is None else [self.targets.place]
         try:
             program = record(self.network.module, self.image, self.pictures(probe[:1]), places)
@@ -217,11 +220,13 @@ class _Trial:
             found = self.follow(probe)
         except (Unwritten, Unfollowable) as error:
             return str(error)
+        except torch.OutOfMemoryError:
+            self.around.clear()
+            return "there is no memory for all that the network makes of the unchanged picture"
         expected = self.plainly(probe)
         self.watch = Watch()
-        wrong = float((found - expected).abs().max()) / max(float(expected.abs().max()), 1e-12)
-        # written so that NaN, which both ways would give, is no reason
-        return f"windows alone give other scores (by {wrong:.1e} of the largest)" if wrong > tolerance else ""
+        wrong = apart(found, expected)
+        return f"windows alone give other scores (by {wrong:.1e} of the largest)" if wrong > at_most else ""
 
     def follow_all(self, groups: Sequence[Starts], values: Tensor, task: str) -> None:
         """Write the scores of all patches into `values` (M, T)."""

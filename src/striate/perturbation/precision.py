@@ -8,7 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["Precision", "arithmetic"]
+from striate.network import Network
+
+__all__ = ["Precision", "arithmetic", "tolerance"]
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -21,3 +23,14 @@ def arithmetic(image: Tensor, precision: Precision) -> AbstractContextManager[No
         precision: float32 leaves everything as it is; bfloat16 keeps about three digits.
     """
     return torch.autocast(image.device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def tolerance(network: Network, precision: Precision) -> float:
+    """Return how far two ways to a score may be apart by rounding alone, relative to the largest score.
+
+    Args:
+        network: whose weights may be of 16 bits themselves.
+        precision: of the arithmetic.
+    """
+    fine = precision == "float32" and network.dtype in (torch.float32, torch.float64)
+    return 1e-4 if fine else 3e-2

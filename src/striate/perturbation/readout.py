@@ -14,7 +14,7 @@ from striate.network import Network
 from striate.tap import activations, respond
 from striate.targets import Target, Targets, resolve
 
-__all__ = ["Readout", "Scored", "grouped", "spread", "spread_and_tap"]
+__all__ = ["Readout", "Scored", "apart", "grouped", "spread", "spread_and_tap"]
 
 
 @dataclass(frozen=True)
@@ -126,18 +126,40 @@ def _settled(network: Network, targets: Targets, output: Tensor, rows: int) -> t
     return targets, scores
 
 
-def grouped(images: Tensor) -> list[tuple[int, list[int]]]:
+def grouped(images: Tensor, *beside: Tensor | None) -> list[tuple[int, list[int]]]:
     """Return, for each different picture of a batch, its first row and all rows that show it.
 
     Args:
         images: (N, C, H, W).
+        beside: (N, ...) or (1, ...), what goes with each picture: rows are the same only if this is, too.
     """
+    compared = [images, *(one for one in beside if one is not None and len(one) > 1)]
+
+    def alike(row: int, other: int) -> bool:
+        pairs = ((one[row], one[other]) for one in compared)
+        return all(here.data_ptr() == there.data_ptr() or torch.equal(here, there) for here, there in pairs)
+
     groups: list[tuple[int, list[int]]] = []
-    for row, image in enumerate(images):
+    for row in range(len(images)):
         for first, rows in groups:
-            if image.data_ptr() == images[first].data_ptr() or torch.equal(image, images[first]):
+            if alike(row, first):
                 rows.append(row)
                 break
         else:
             groups.append((row, [row]))
     return groups
+
+
+def apart(found: Tensor, expected: Tensor) -> float:
+    """Return the largest difference of two sets of scores, relative to the largest score.
+
+    Where both are infinite or not a number in the same way, they are alike; where only one is, they are infinitely
+    far apart.
+    """
+    finite = found.isfinite() & expected.isfinite()
+    alike = (found == expected) | (found.isnan() & expected.isnan())
+    if not (alike | finite).all():
+        return float("inf")
+    if not finite.any():
+        return 0.0
+    return float((found - expected)[finite].abs().max()) / max(float(expected[finite].abs().max()), 1e-12)

@@ -1,6 +1,7 @@
 """The scores of a picture when the output of one layer is replaced, for many replacements. Knows no lens.
 
-Only what comes after the layer is run, from the program of the network; where it has none, all of it.
+Only what comes after the layer is run, from the program of the network; where it has none, or gives other scores for
+the first replacement, all of it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from striate.errors import NetworkError, OptionError
 from striate.graph import Layer
 from striate.network import Network
 from striate.perturbation.incremental import Unfollowable, respond_to_values
-from striate.perturbation.readout import Readout, Scored
+from striate.perturbation.precision import tolerance
+from striate.perturbation.readout import Readout, Scored, apart
 from striate.program import Unwritten, record
 from striate.running import first_tensor, run, undisturbed, with_first_tensor
 from striate.streaming import in_chunks
@@ -59,20 +61,29 @@ def suffix_scores(
     with undisturbed(network.module), torch.no_grad():
         layer = network.graph(*image.shape[2:]).layer(place)
         details: dict[str, Any] = {"suffix": True}
-        size = 32 if network.device.type == "cpu" else 512
+        size = chunk or (32 if network.device.type == "cpu" else 512)
+        why = ""
+        whole = _all(network, image, layer, targets)
         try:
             after, output = _rest(network, image, layer, targets)
-            after(_laid(layer, changed(0, 1)))
+            first = _laid(layer, changed(0, 1))
+            wrong = apart(readout.read(after(first)), readout.read(whole(first)))
+            if wrong > tolerance(network, "float32"):
+                raise Unfollowable(f"the rest of the network gives other scores (by {wrong:.1e} of the largest)")
         except (Unwritten, Unfollowable) as error:
-            after, output = _all(network, image, layer, targets), respond(network, image, targets.place)
-            details, size = {"suffix": False, "why": str(error)}, network.piece()
+            why = str(error)
+        except torch.OutOfMemoryError:
+            why = "there is no memory for all that the network makes of the unchanged picture"
+        if why:
+            after, output = whole, respond(network, image, targets.place)
+            details, size = {"suffix": False, "why": why}, network.piece(chunk)
         clean = readout.read(output)[0]
         values = torch.empty(total, len(clean))
 
         def run_piece(start: int, stop: int) -> None:
             values[start:stop] = readout.read(after(_laid(layer, changed(start, stop))))
 
-        in_chunks(total, run_piece, size=chunk or size, task=task)
+        in_chunks(total, run_piece, size=size, task=task)
     return Scored(values, clean, details)
 
 

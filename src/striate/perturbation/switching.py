@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from striate.network import Network
@@ -74,9 +73,8 @@ def switched(
         NetworkError: the network gives a score that is not a finite number.
     """
     own = None if labels is None else given(labels, images)
-    # rows are the same only if their superpixels are, too
-    seen = images if own is None else torch.cat([images, own[:, None].to(images)], dim=1)
-    for first, rows in grouped(seen):
+    covers = fill(network, images, baseline) if isinstance(baseline, Tensor) else None
+    for first, rows in grouped(images, own, covers):
         image = images[first : first + 1]
         parts = segment(network.spec.pixels(image)[0], superpixels, segments) if own is None else own[first]
         masks = design(int(parts.max()) + 1)
@@ -85,7 +83,7 @@ def switched(
             image,
             superpixel_masks(masks, parts, image.device),
             len(masks),
-            fill(network, image, baseline, seed, labels=parts[None])[0],
+            fill(network, image, baseline, seed, labels=parts[None])[0] if covers is None else covers[first],
             targets.pick(rows),
             score=score,
             chunk=chunk,

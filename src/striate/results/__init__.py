@@ -7,7 +7,7 @@ from striate.results.agreement import Agreement
 from striate.results.arithmetic import Arithmetic, Computed
 from striate.results.base import Recipe, Result, decode_array, encode_array, encode_json
 from striate.results.connections import Connections
-from striate.results.connectivity import Connectivity, Level
+from striate.results.cross_section import CrossSection, Level
 from striate.results.deletion import DeletionCurves
 from striate.results.drawn import Drawing
 from striate.results.equivariance import Equivariance, Movement
@@ -30,7 +30,7 @@ __all__ = [
     "Arithmetic",
     "Computed",
     "Connections",
-    "Connectivity",
+    "CrossSection",
     "DeletionCurves",
     "Drawing",
     "Equivariance",

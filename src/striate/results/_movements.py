@@ -157,7 +157,9 @@ def _fill(panel: Axes, column: Column, row: int) -> None:
         return
     curves = column.errors if row == 0 else column.changes[1:]
     if row == 1:
-        panel.plot(column.amounts, column.changes[0], color="#9a9aa0", lw=2.2, alpha=0.6, solid_capstyle="round")
+        order = np.argsort(column.amounts)
+        picture = np.asarray(column.amounts)[order], column.changes[0][order]
+        panel.plot(*picture, color="#9a9aa0", lw=2.2, alpha=0.6, solid_capstyle="round")
     for index, values in enumerate(curves):
         _curve(panel, column, values, _COLOURS[index], broken=column.broken[index])
 
@@ -165,7 +167,18 @@ def _fill(panel: Axes, column: Column, row: int) -> None:
 def _curve(panel: Axes, column: Column, values: NDArray[Any], colour: str, *, broken: bool) -> None:
     look: dict[str, Any] = {"ls": (0, (3, 1.6))} if broken else {}
     marker = "o" if len(column.amounts) <= 33 else ""
-    panel.plot(column.amounts, values, color=colour, lw=1.3, marker=marker, ms=2.2, clip_on=False, zorder=3, **look)
+    order = np.argsort(column.amounts)  # they are drawn from left to right, whatever order they were given in
+    panel.plot(
+        np.asarray(column.amounts)[order],
+        values[order],
+        color=colour,
+        lw=1.3,
+        marker=marker,
+        ms=2.2,
+        clip_on=False,
+        zorder=3,
+        **look,
+    )
 
 
 def _legend(axes: Axes, column: Column, left: float, down: float) -> None:

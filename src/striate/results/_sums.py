@@ -191,7 +191,7 @@ def _draw_strip(axes: Axes, sheet: Sheet, left: float, down: float) -> None:
         side = min(side, 2.4 * patch.shape[0] / patch.shape[1])  # what is wide stays narrow
         right = draw_image(axes, patch, left, down, side, smooth=not sheet.colour)
         write(axes, left, down + side + 0.05, words, size=7.5, colour=GREY, above=False)
-        if sheet.colour and sheet.computed.kernel is not None:
+        if sheet.colour and sheet.computed.kernel is not None and len(sheet.computed.channels) == 3:
             kernel = np.moveaxis(sheet.computed.kernel, 0, -1)
             reach = float(np.abs(kernel).max()) or 1.0
             coloured = np.rint((kernel / (2 * reach) + 0.5) * 255).astype(np.uint8)
@@ -214,7 +214,7 @@ def _patch(sheet: Sheet) -> Pixels:
 def _draw_label(axes: Axes, sheet: Sheet, order: int, place: int, left: float, middle: float) -> None:
     """Name a channel, in its colour where it is one of the picture's."""
     if sheet.colour:
-        name, colour = _CHANNELS[place]
+        name, colour = _CHANNELS[sheet.computed.channels[place]]
         write(axes, left, middle, name, size=9, colour=colour, weight="bold", centre=True)
     elif max(sheet.computed.given[1:]) > 1:
         write(axes, left, middle, f"channel {sheet.computed.channels[place]}", size=8.5, centre=True)
@@ -290,8 +290,9 @@ def _window(sheet: Sheet, place: int, values: Values, scale: Scale, *, read: boo
 
 def _tinted(sheet: Sheet, place: int) -> Pixels:
     """Colour one channel of the window from dark to its own colour, as bright as the picture is in it."""
-    share = _patch(sheet)[:, :, place, None] / 255
-    dark, own = (np.array(drawing.rgb(colour), dtype=float) for colour in (drawing.INK, _CHANNELS[place][1]))
+    channel = sheet.computed.channels[place]  # a pooling, or a group, reads one of the three
+    share = _patch(sheet)[:, :, channel, None] / 255
+    dark, own = (np.array(drawing.rgb(colour), dtype=float) for colour in (drawing.INK, _CHANNELS[channel][1]))
     return np.asarray(np.rint(dark + share * (own - dark)).astype(np.uint8))
 
 

@@ -1,4 +1,7 @@
-"""Which inputs an output sees, and which outputs an input reaches, through one convolution or several. Draws only."""
+"""Which inputs an output sees and which outputs an input reaches, read off the matrices of convolutions. Draws only.
+
+Of the layers of a network the same is told by a `CrossSection`, which knows windows and no matrix.
+"""
 
 from __future__ import annotations
 

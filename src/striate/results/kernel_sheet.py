@@ -33,6 +33,8 @@ _LETTERS = {_SMALL: 17.0, _BODY: 14.5}  # that fit into an inch
 _TALLEST = 2.0
 _PALE = 0.35  # of the picture is left under marks
 _STEEPER = 0.6  # power of the strength of directions: what is weak can still be seen
+# the key of what is found, line by line; the last is the picture, standing back
+_MARKS = ((("found", drawing.ACCENT), ("its opposite", drawing.PARTNER)), (("not found", "#cfcfce"),))
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,8 +254,8 @@ def _note_lines(panel: Panel, cell: float) -> list[str]:
 
 def _note_height(panel: Panel, cell: float) -> float:
     key = _KERNEL + 0.14 if panel.kernels or panel.look == "direction" else 0.0
-    swatches = 1 if panel.look == "found" else 0
-    return max(key, (len(_note_lines(panel, cell)) + 1.3 * swatches) * _LINE)
+    swatches = 2.4 if panel.look == "found" else 0.0
+    return max(key, (len(_note_lines(panel, cell)) + swatches) * _LINE)
 
 
 def _draw_note(figure: Figure, panel: Panel, left: float, down: float, cell: float) -> None:
@@ -269,11 +271,12 @@ def _draw_note(figure: Figure, panel: Panel, left: float, down: float, cell: flo
     for index, line in enumerate(lines):
         text(figure, words_left, down + (index - 0.1) * _LINE, line, size=_SMALL, colour=GREY)
     if panel.look == "found":
-        row = down + (len(lines) + 0.2) * _LINE
-        for colour, words in ((drawing.ACCENT, "found"), (drawing.PARTNER, "its opposite")):
-            _draw_pixels(figure, np.full((1, 1, 3), drawing.rgb(colour), np.uint8), words_left, row + 0.015, 0.1, 0.1)
-            text(figure, words_left + 0.15, row - 0.015, words, size=_SMALL, colour=GREY)
-            words_left += 0.15 + len(words) / _LETTERS[_SMALL] + 0.15
+        for below, marks in enumerate(_MARKS):
+            row, place = down + (len(lines) + 0.2 + 1.1 * below) * _LINE, words_left
+            for words, colour in marks:
+                _draw_pixels(figure, np.full((1, 1, 3), drawing.rgb(colour), np.uint8), place, row - 0.015, 0.1, 0.1)
+                text(figure, place + 0.15, row - 0.015, words, size=_SMALL, colour=GREY)
+                place += 0.15 + len(words) / _LETTERS[_SMALL] + 0.15
 
 
 def _draw_wheel(figure: Figure, left: float, down: float) -> None:

@@ -45,7 +45,7 @@ def test_docstring_says_the_shapes(made):
 def test_repr_says_the_settings(made):
     text = repr(made[0])
     assert text.startswith(f"{type(made[0]).__name__}(")
-    assert text != f"{type(made[0]).__name__}()" or not list(made[0].__dict__.get("_parameters", ()))
+    assert text != f"{type(made[0]).__name__}()" or isinstance(made[0], layers.ScaledTanh)  # which has none
 
 
 def test_state_dict_makes_it_again(made):

@@ -10,7 +10,7 @@ from torch import nn
 
 from striate.errors import OptionError
 from striate.nets import SameConv2d
-from striate.nets.layers import same_padding
+from striate.sizes import same_padding
 
 
 def test_the_lectures_numbers():

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from striate.geometry import output_size
 from striate.nets.builder import sequential
 from striate.nets.design import Design
+from striate.sizes import output_size
 
 __all__ = ["DESIGNS", "OneTowerAlexNet"]
 

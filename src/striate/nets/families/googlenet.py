@@ -136,6 +136,8 @@ DESIGNS = (
         "GoogLeNet as in torchvision: batch norm, and 3x3 where the paper has 5x5.",
         partial(GoogLeNet, norm=True),
         smallest=15,
+        # torchvision's weights come from TensorFlow; its own network turns the usual colours into these at its entry
+        colours=((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
         renamed=_without_sides,
     ),
 )

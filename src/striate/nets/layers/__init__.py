@@ -3,7 +3,7 @@
 from striate.nets.layers.locally_connected import LocallyConnected1d, LocallyConnected2d
 from striate.nets.layers.pooling import DistanceWeightedPool2d, L2Pool2d
 from striate.nets.layers.response_norm import LocalResponseNorm
-from striate.nets.layers.same import SameConv2d, same_padding
+from striate.nets.layers.same import SameConv2d
 from striate.nets.layers.scaled import ScaledAveragePool2d, ScaledTanh
 from striate.nets.layers.table import TableConv2d
 
@@ -17,5 +17,4 @@ __all__ = [
     "ScaledAveragePool2d",
     "ScaledTanh",
     "TableConv2d",
-    "same_padding",
 ]

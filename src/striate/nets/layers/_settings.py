@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import index
+
 from striate.errors import OptionError
 
 __all__ = ["Pair", "count", "pair"]
@@ -10,14 +12,18 @@ Pair = int | tuple[int, int]
 
 
 def count(name: str, value: int, *, least: int = 1) -> int:
-    """Return a whole number of at least `least`.
+    """Return a whole number of at least `least`, also where NumPy gives it.
 
     Raises:
         OptionError: it is smaller, or no whole number.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    try:
+        number = least - 1 if isinstance(value, bool) else index(value)
+    except TypeError:
+        number = least - 1
+    if number < least:
         raise OptionError(f"{name} must be a whole number of at least {least}, got {value!r}.")
-    return value
+    return number
 
 
 def pair(name: str, value: Pair, *, least: int = 1) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """Locally connected layers: windows as in a convolution, but every place has a kernel of its own.
 
-The windows are gathered, then one batched matrix product goes over all places: at place l the windows of all
-pictures (N, K) meet the kernels of that place (K, O), with K = C * kernel height * kernel width.
+A batched matrix product goes over all places: at place l the windows of all pictures (N, K) meet the kernels of that
+place (K, O), with K = C * kernel height * kernel width.
 
 Source: LeCun 1989, "Generalization and network design strategies"; Goodfellow, Bengio and Courville 2016,
 "Deep Learning", section 9.5 ("unshared convolution"): Z[i,j,k] = sum V[l, j+m-1, k+n-1] w[i,j,k,l,m,n].
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from striate.errors import NetworkError
-from striate.geometry import output_size
 from striate.nets.layers._settings import Pair, count, pair
+from striate.sizes import output_size
 
 __all__ = ["LocallyConnected1d", "LocallyConnected2d"]
 
@@ -241,20 +241,26 @@ def _at_once(images: Tensor, weight: Tensor, stride: tuple[int, int]) -> Tensor:
 
 
 class _ByRows(torch.autograd.Function):
-    """The same, one row of places at a time: the windows of a row stay in the cache, and none are kept.
+    """The same, one row of places and one row of the kernel at a time, without gathering any windows.
 
-    Keeping them all would take KH * KW times the memory of the input, and most of the time of the backward pass.
+    One row of a window lies in one piece in memory, and windows may overlap where they are only read: so a matrix
+    product can read them where they are. Keeping all windows would take KH * KW times the memory of the input.
     """
 
     @staticmethod
     def forward(images: Tensor, weight: Tensor, stride: tuple[int, int]) -> Tensor:
-        windows, kernels = _windows(images, weight, stride), weight.flatten(3)  # (H', W', O, K)
-        found = images.new_empty(len(images), *weight.shape[:3])
-        row = torch.empty_like(windows[0], memory_format=torch.contiguous_format)
-        answer = images.new_empty(weight.shape[1], len(images), weight.shape[2])  # (W', N, O)
-        for place, kernel in enumerate(kernels):
-            row.copy_(windows[place])
-            torch.bmm(row.flatten(2), kernel.transpose(1, 2), out=answer)
+        rows, columns, outputs, height, _, _ = weight.shape
+        kernels = weight.flatten(4)  # (H', W', O, KH, KW * C)
+        found = images.new_empty(len(images), rows, columns, outputs)
+        answer = images.new_empty(columns, len(images), outputs)
+        for place in range(rows):
+            for line in range(height):
+                windows = _row_windows(images, weight, stride, place, line)
+                kernel = kernels[place, :, :, line].transpose(1, 2)  # (W', KW * C, O)
+                if line == 0:
+                    torch.bmm(windows, kernel, out=answer)
+                else:
+                    torch.baddbmm(answer, windows, kernel, out=answer)
             found[:, place] = answer.transpose(0, 1)
         return found
 
@@ -271,31 +277,34 @@ class _ByRows(torch.autograd.Function):
             asked = [tensor for tensor, needed in zip((images, weight), wanted, strict=True) if needed]
             found = iter(torch.autograd.grad(_at_once(images, weight, ctx.stride), asked, slopes, create_graph=True))
             return next(found) if wanted[0] else None, next(found) if wanted[1] else None, None
-        windows, kernels = _windows(images, weight, ctx.stride), weight.flatten(3)
-        columns, height, width = weight.shape[1], weight.shape[3], weight.shape[4]
+        rows, columns, _, height, width, channels = weight.shape
+        kernels = weight.flatten(3)  # (H', W', O, K)
         of_images = torch.zeros_like(images)
-        of_kernels = torch.empty_like(kernels, memory_format=torch.contiguous_format)
-        row = torch.empty_like(windows[0], memory_format=torch.contiguous_format)  # (W', N, KH, KW, C)
+        of_kernels = torch.empty_like(weight.flatten(4), memory_format=torch.contiguous_format)
+        row = images.new_empty(columns, len(images), height, width, channels)
         down, across = ctx.stride
         arriving = slopes[0].contiguous()
-        for place, kernel in enumerate(kernels):
+        for place in range(rows):
             slope = arriving[:, place].transpose(0, 1).contiguous()  # (W', N, O)
             if wanted[1]:
-                row.copy_(windows[place])
-                torch.bmm(slope.transpose(1, 2), row.flatten(2), out=of_kernels[place])
+                for line in range(height):
+                    windows = _row_windows(images, weight, ctx.stride, place, line)
+                    of_kernels[place, :, :, line] = torch.bmm(slope.transpose(1, 2), windows)
             if wanted[0]:
-                torch.bmm(slope, kernel, out=row.flatten(2))
+                torch.bmm(slope, kernels[place], out=row.flatten(2))
                 part = of_images[:, place * down : place * down + height]  # (N, KH, W, C)
                 for tap in range(width):
                     part[:, :, tap : tap + across * (columns - 1) + 1 : across] += row[:, :, :, tap].permute(1, 2, 0, 3)
         return of_images if wanted[0] else None, of_kernels.view(weight.shape) if wanted[1] else None, None
 
 
-def _windows(images: Tensor, weight: Tensor, stride: tuple[int, int]) -> Tensor:
-    """View contiguous images (N, H, W, C) as their windows, (H', W', N, KH, KW, C)."""
-    rows, columns, _, height, width, channels = weight.shape
-    picture, line, pixel, number = images.stride()
+def _row_windows(images: Tensor, weight: Tensor, stride: tuple[int, int], place: int, line: int) -> Tensor:
+    """View one line of the windows of one row of places, (W', N, KW * C), in contiguous images (N, H, W, C)."""
+    columns, width = weight.shape[1], weight.shape[4]
+    # worked out, since the stride that PyTorch tells of a dimension of one is any number
+    _, high, wide, channels = images.shape
     return images.as_strided(
-        (rows, columns, len(images), height, width, channels),
-        (line * stride[0], pixel * stride[1], picture, line, pixel, number),
+        (columns, len(images), width * channels),
+        (channels * stride[1], high * wide * channels, 1),
+        images.storage_offset() + (place * stride[0] + line) * wide * channels,
     )

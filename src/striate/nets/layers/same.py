@@ -10,25 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from striate.nets.layers._settings import Pair, count, pair
+from striate.sizes import same_padding
 
-__all__ = ["SameConv2d", "same_padding"]
-
-
-def same_padding(length: int, kernel: int, stride: int = 1, dilation: int = 1) -> tuple[int, int]:
-    """Return how many zeros stand before and after an axis, so that the output has ceil(length / stride) places.
-
-    An axis of 13 with a kernel of 6 at stride 5 gets 1 before and 2 after, for 3 places.
-
-    Args:
-        length: elements of the axis.
-        kernel: taps.
-        stride: between windows.
-        dilation: between taps.
-    """
-    places = (length + stride - 1) // stride
-    missing = (places - 1) * stride + dilation * (kernel - 1) + 1 - length
-    total = (missing + abs(missing)) // 2  # max(missing, 0), without a comparison that a trace would settle for good
-    return total // 2, total - total // 2
+__all__ = ["SameConv2d"]
 
 
 class SameConv2d(nn.Conv2d):

@@ -1,4 +1,4 @@
-"""Which units are connected to which, in a cross-section through a few layers. Arithmetic and drawing only.
+"""A cross-section through a few layers of a network: which units hang on which. Arithmetic and drawing only.
 
 Sparse connectivity can be read from both sides: from the output's, as what one unit sees, and from the input's, as
 what one pixel reaches.
@@ -18,7 +18,7 @@ from striate.results.base import Json, Result
 from striate.results.drawn import Drawing
 from striate.results.words import count, number
 
-__all__ = ["Connectivity", "Level"]
+__all__ = ["CrossSection", "Level"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Level:
 
 
 @dataclass(frozen=True, eq=False)
-class Connectivity(Result):
+class CrossSection(Result):
     """A cross-section through the picture and some layers above it.
 
     Args:
