@@ -1,0 +1,85 @@
+"""What a rule may ask, what it gives, and the small things that rules share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from striate.perturbation.parts import Part
+from striate.perturbation.regions import Region
+from striate.program import Step
+
+__all__ = ["NCHW", "Changes", "Found", "called", "from_end", "only", "pair"]
+
+
+class Changes(Protocol):
+    """What a rule may ask of the run that it belongs to."""
+
+    count: int  # changed pictures
+
+    def part(self, index: int) -> Part | None:
+        """Return what has changed of a value; None where nothing has."""
+
+    def clean(self, index: int) -> Tensor:
+        """Return the unchanged value, (1, ...)."""
+
+    def windows(
+        self,
+        index: int,
+        part: Part,
+        begin: tuple[Any, Any],
+        size: tuple[int, int],
+        padding: tuple[int, int, int, int] = (0, 0, 0, 0),
+        value: float = 0.0,
+    ) -> Tensor:
+        """Return windows of a changed value, in its own order of dimensions, with the unchanged map around it."""
+
+    def constant(self, tensor: Tensor, region: Region, dims: tuple[int, int]) -> Tensor:
+        """Return windows of what is the same for all pictures, (1, ...), as (M, ...); itself where all places are."""
+
+    def too_large(self, region: Region) -> bool:
+        """Tell whether windows cover so much of the map that all of it is worked out sooner."""
+
+
+Found = Part | list[Part | None] | Tensor | None
+NCHW = (-2, -1)
+
+
+def only(step: Step, changes: Changes) -> tuple[int, Part] | None:
+    """Return the one changed value that a step reads first."""
+    index = next(iter(step.inputs))
+    part = changes.part(index)
+    return None if part is None or part.merged else (index, part)
+
+
+def called(
+    step: Step,
+    changes: Changes,
+    value: Callable[[int], Tensor],
+    fixed: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """Run a step on windows in the place of maps."""
+    changed = step if fixed is None else _with_constants(step, fixed)
+    found = changed.run(value, changes.count)[0]
+    assert found is not None
+    return found
+
+
+def _with_constants(step: Step, fixed: Callable[[Tensor], Tensor]) -> Step:
+    args = tuple(fixed(item) if isinstance(item, Tensor) else item for item in step.args)
+    kwargs = {name: fixed(item) if isinstance(item, Tensor) else item for name, item in step.kwargs.items()}
+    return Step(step.name, step.op, args, kwargs, step.outs, step.single)
+
+
+def pair(value: Any) -> tuple[int, int]:
+    """Read one number, or one for rows and one for columns."""
+    if isinstance(value, int):
+        return value, value
+    return (value[0], value[0]) if len(value) == 1 else (value[0], value[1])
+
+
+def from_end(dim: int, tensor: Tensor) -> int:
+    """Count a dimension from the end."""
+    return dim if dim < 0 else dim - tensor.dim()
