@@ -14,7 +14,7 @@ from math import prod
 from typing import Any, Literal
 
 from striate.errors import OptionError
-from striate.sizes import Fit, fit
+from striate.sizes import Fit, fit, pair
 
 __all__ = [
     "Cost",
@@ -237,21 +237,13 @@ def _fits(
     """Fit the kernel down and across."""
     if len(inputs) != 3 or min(inputs) < 1:
         raise OptionError(f"a shape is channels, height and width, each at least 1, got {inputs}.")
-    kernels, strides, dilations = _pair(kernel), _pair(stride), _pair(dilation)
-    pads = (padding, padding) if isinstance(padding, str) else _pair(padding)
+    kernels, strides, dilations = pair(kernel), pair(stride), pair(dilation)
+    pads = (padding, padding) if isinstance(padding, str) else pair(padding)
     found = [
         fit(inputs[1 + axis], kernels[axis], strides[axis], padding=pads[axis], dilation=dilations[axis], side=side)
         for axis, side in enumerate(("high", "wide"))
     ]
     return found[0], found[1]
-
-
-def _pair(value: Pair) -> tuple[int, int]:
-    if not isinstance(value, tuple | list):
-        return value, value
-    if len(value) != 2:
-        raise OptionError(f"{value} is neither one number nor two, for height and width.")
-    return value[0], value[1]
 
 
 def _depth(inputs: Shape, filters: int, groups: int) -> int:

@@ -14,12 +14,12 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.errors import NetworkError
 from striate.graph import Graph, Layer
 from striate.network import Network
-from striate.running import first_tensor, run, undisturbed
+from striate.running import Watcher, first_tensor, run, undisturbed
+from striate.sizes import pair
 
 __all__ = ["Operation", "Reading", "capture", "folded"]
 
@@ -256,11 +256,11 @@ def _call(network: Network, images: Tensor, name: str, call: int) -> tuple[Any, 
     return taken[0], taken[1], taken[2]
 
 
-class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
+class _Watch(Watcher):
     """Notes the windows and the padding of one layer."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.windows: list[tuple[str, dict[str, Any], Tensor]] = []
         self.pads: list[list[int]] = []
 
@@ -300,9 +300,9 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
                 weight=weight.detach(),
                 bias=None if bias is None else bias.detach(),
                 kernel=kernel,
-                stride=_pair(arguments["stride"]),
-                padding=_pair(arguments["padding"]),
-                dilation=_pair(arguments["dilation"]),
+                stride=pair(arguments["stride"]),
+                padding=pair(arguments["padding"]),
+                dilation=pair(arguments["dilation"]),
                 groups=arguments["groups"],
             )
         if name in ("_adaptive_avg_pool2d", "adaptive_max_pool2d"):
@@ -310,13 +310,13 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
         if name == "mean":
             whole = sorted(dim % 4 for dim in arguments["dim"] or ()) == [2, 3] and output.shape[2:] == (1, 1)
             return replace(found, adaptive=True) if whole else None
-        kernel = _pair(arguments["kernel_size"])
+        kernel = pair(arguments["kernel_size"])
         return replace(
             found,
             kernel=kernel,
-            stride=_pair(arguments["stride"] or kernel),
-            padding=_pair(arguments["padding"]),
-            dilation=_pair(arguments.get("dilation") or 1),
+            stride=pair(arguments["stride"] or kernel),
+            padding=pair(arguments["padding"]),
+            dilation=pair(arguments.get("dilation") or 1),
             divisor=arguments.get("divisor_override"),
             counts_padding=bool(arguments.get("count_include_pad", True)),
         )
@@ -356,10 +356,3 @@ def _linear(part: nn.Module, given: Tensor, output: Tensor) -> Operation | None:
         return None
     bias = bias.detach() if isinstance(bias, Tensor) else None
     return Operation("linear", given, output, given, weight=weight.detach()[:, :, None, None], bias=bias)
-
-
-def _pair(values: Any) -> tuple[int, int]:
-    """Read a setting that PyTorch gives as one number or as two."""
-    if isinstance(values, int):
-        return values, values
-    return int(values[0]), int(values[-1])

@@ -16,10 +16,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.errors import StriateError
-from striate.running import first_tensor, with_first_tensor
+from striate.running import Watcher, first_tensor, with_first_tensor
 
 __all__ = ["Program", "Ref", "Sized", "Step", "Unwritten", "record"]
 
@@ -49,7 +48,7 @@ class Step:
 
     Attributes:
         name: of the operation, without its namespace and without the mark of one that writes in place.
-        op: what is called; it writes into none of its arguments.
+        op: what is called. As it is written down, it writes into none of its arguments.
         args: in the order of its schema; values of the program are `Ref`, everything else is as it was.
         kwargs: likewise, by name.
         outs: numbers of the values that it gives; None for what is no tensor.
@@ -223,16 +222,11 @@ def _recorded(module: nn.Module, images: Tensor, places: Sequence[str], *, keep:
     return _Recorded(pen.steps, pen.values, pen.ends)
 
 
-class _Pen(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
+class _Pen(Watcher):
     """Writes down one run. Keeps every tensor, so that none is taken for another; with `keep`, as it was."""
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Keep torch from loading its compiler (seconds) only to keep it away from this class."""
-        return False
-
     def __init__(self, images: Tensor, *, keep: bool) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.keep = keep
         self.steps: list[Step] = []
         self.values: list[Tensor] = []

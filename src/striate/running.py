@@ -11,10 +11,11 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.errors import NetworkError, StriateError
 
-__all__ = ["first_tensor", "run", "undisturbed", "with_first_tensor"]
+__all__ = ["Watcher", "first_tensor", "run", "undisturbed", "with_first_tensor"]
 
 _locks: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
 _locks_guard = threading.Lock()
@@ -85,6 +86,21 @@ def _restore_buffers(kept: _Buffers) -> None:
 def _version(buffer: Tensor) -> int:
     """Return autograd's count of writes into a tensor; -1 where none is kept."""
     return -1 if buffer.is_inference() else buffer._version
+
+
+class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    """What sees every operation below autograd while it is entered."""
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)  # type: ignore[no-untyped-call]
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Keep torch from loading its compiler (seconds) only to keep it away from this class."""
+        return False
 
 
 def run(module: nn.Module, images: Tensor) -> Any:

@@ -10,6 +10,7 @@ TensorFlow's of tf.nn (VALID and SAME).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from operator import index
@@ -17,9 +18,21 @@ from typing import Literal
 
 from striate.errors import OptionError
 
-__all__ = ["Fit", "Padding", "fit", "fits", "output_size", "same_padding"]
+__all__ = ["Fit", "Padding", "fit", "fits", "output_size", "pair", "same_padding"]
 
 Padding = int | tuple[int, int] | Literal["valid", "same"]
+
+
+def pair(value: int | Sequence[int]) -> tuple[int, int]:
+    """Read a setting for rows and columns that may be given once for both.
+
+    Raises:
+        OptionError: it is neither one number nor two.
+    """
+    values = tuple(value) if isinstance(value, Sequence) else (value,)
+    if len(values) not in (1, 2):
+        raise OptionError(f"{value} is neither one number nor two, for height and width.")
+    return values[0], values[-1]
 
 
 @dataclass(frozen=True)

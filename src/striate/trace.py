@@ -16,13 +16,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from striate.dependence import Call, Dependence, factors, follow, is_followed, of_picture, written_into
 from striate.geometry import Field, collapsed, unknown_span
 from striate.graph import Graph, Layer, Row, keeps
-from striate.running import first_tensor, run, undisturbed
+from striate.running import Watcher, first_tensor, run, undisturbed
 
 __all__ = ["trace"]
 
@@ -90,16 +89,11 @@ _SILENT = frozenset(
 )
 
 
-class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
+class _Watch(Watcher):
     """Watches one run."""
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Keep torch from loading its compiler (seconds) only to keep it away from this class."""
-        return False
-
     def __init__(self, module: nn.Module, images: Tensor) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.module = module
         self.names = {part: name for name, part in module.named_modules()}
         self.picture = (images.shape[1], images.shape[2], images.shape[3])

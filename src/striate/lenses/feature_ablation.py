@@ -9,7 +9,8 @@ from striate.errors import NetworkError
 from striate.lenses._lens import heatmap, lens
 from striate.network import Images, Network
 from striate.perturbation.fills import Baseline, fill
-from striate.perturbation.patches import Patches, Precision, patch_scores
+from striate.perturbation.patches import Patches, patch_scores
+from striate.perturbation.precision import Precision
 from striate.perturbation.readout import grouped, spread
 from striate.perturbation.superpixels import Method, given, segment
 from striate.results import Segments

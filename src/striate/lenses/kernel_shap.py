@@ -10,7 +10,7 @@ from striate.lenses._lens import heatmap, lens
 from striate.network import Images, Network
 from striate.perturbation.fills import Baseline
 from striate.perturbation.masks import Score
-from striate.perturbation.patches import Precision
+from striate.perturbation.precision import Precision
 from striate.perturbation.readout import spread
 from striate.perturbation.shapley import Coalitions, coalitions, shapley_values
 from striate.perturbation.superpixels import Method

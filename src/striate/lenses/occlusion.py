@@ -11,7 +11,8 @@ from striate.errors import NetworkError
 from striate.lenses._lens import heatmap, lens
 from striate.network import Images, Network
 from striate.perturbation.fills import Baseline, fill
-from striate.perturbation.patches import Patches, Precision, patch_scores
+from striate.perturbation.patches import Patches, patch_scores
+from striate.perturbation.precision import Precision
 from striate.perturbation.readout import Scored, grouped, spread
 from striate.perturbation.windows import Windows, coarse_nodes, covered_mean, interpolated, slide
 from striate.results import Heatmap

@@ -10,7 +10,7 @@ from striate.lenses._lens import heatmap, lens
 from striate.network import Images, Network
 from striate.perturbation.fills import Baseline, fill
 from striate.perturbation.masks import Score, mask_scores, smooth_masks
-from striate.perturbation.patches import Precision
+from striate.perturbation.precision import Precision
 from striate.perturbation.readout import grouped, spread
 from striate.results import Heatmap
 from striate.targets import Target

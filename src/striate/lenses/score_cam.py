@@ -10,7 +10,7 @@ from striate.lenses._maps import Placement, chosen_map, laid, placement_notes
 from striate.network import Images, Network
 from striate.perturbation.fills import Baseline, fill
 from striate.perturbation.masks import mask_scores
-from striate.perturbation.patches import Precision
+from striate.perturbation.precision import Precision
 from striate.perturbation.readout import grouped, spread_and_tap
 from striate.results import Heatmap
 from striate.targets import Target

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from striate.program import Program, Ref, Step
+from striate.program import Program, Step
 
 __all__ = ["folded"]
 
@@ -31,23 +31,23 @@ def folded(program: Program, ends: Collection[int]) -> Program:
         program: is left as it is.
         ends: values that will be asked for.
     """
-    readers = Counter(index for step in program.steps for index in step.inputs)
-    steps = list(program.steps)
-    gives = {out: at for at, step in enumerate(steps) for out in step.outs if out is not None}
-    for at, step in enumerate(steps):
+    readers: Counter[int | None] = Counter(index for step in program.steps for index in step.inputs)
+    steps: list[Step] = []
+    gives: dict[int | None, int] = {}  # value -> its step, by place in the new list
+    for step in program.steps:
         source = _only_input(step)
-        if source is None or readers[source] != 1 or source in ends or source not in gives:
-            continue
-        before = steps[gives[source]]
-        if step.name in _NORMS and before.name == "convolution":
+        before = steps[gives[source]] if source in gives and source not in ends and readers[source] == 1 else None
+        if before is not None and before.name == "convolution" and step.name in _NORMS:
             merged = _scaled(before, step)
             if merged is not None:
                 steps[gives[source]] = merged
-                gives[merged.outs[0] or 0] = gives[source]
-                steps[at] = replace(step, name="nothing", args=(), kwargs={}, outs=())
-        elif step.name in _RECTIFIERS and before.name in _FRESH:
-            steps[at] = _in_place(step)
-    return replace(program, steps=tuple(step for step in steps if step.name != "nothing"))
+                gives[step.outs[0]] = gives[source]
+                continue
+        if before is not None and before.name in _FRESH and step.name in _RECTIFIERS:
+            step = _in_place(step)
+        gives |= {out: len(steps) for out in step.outs}
+        steps.append(step)
+    return replace(program, steps=tuple(steps))
 
 
 def _only_input(step: Step) -> int | None:
@@ -62,8 +62,6 @@ def _scaled(convolution: Step, norm: Step) -> Step | None:
     mean, variance = fixed["running_mean"], fixed["running_var"]
     constants = [weight, mean, variance, *(one for one in (bias, fixed["weight"], fixed["bias"]) if one is not None)]
     if fixed.get("training") or given["transposed"] or not all(isinstance(one, Tensor) for one in constants):
-        return None
-    if isinstance(given["input"], Ref) is False:
         return None
     scale = (_exact(variance) + fixed.get("eps", fixed.get("epsilon"))).rsqrt()
     if fixed["weight"] is not None:

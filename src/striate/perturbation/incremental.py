@@ -19,7 +19,7 @@ from torch import Tensor
 
 from striate.perturbation.following import follow
 from striate.perturbation.parts import Around, Part, gathered, pasted
-from striate.perturbation.regions import Region
+from striate.perturbation.regions import Region, Starts
 from striate.program import Program, Step
 
 __all__ = ["Unfollowable", "Watch", "respond_to_patches", "respond_to_values"]
@@ -154,13 +154,8 @@ class _Run:
             channels = clean.shape[-1]
             laid = Part(part.tensor.reshape(self.count, rows.size, columns.size, channels), part.region, (-3, -2))
             around = Around.of(clean.view(1, rows.length, columns.length, channels), (-3, -2), (0, 0, 0, 0), 0.0)
-            return self._set_in(around, laid, part.region.all()).reshape(-1, channels)
-        if part.region.rows.whole and part.region.columns.whole:
-            return part.tensor
-        whole = part.region.all()
-        return self.windows(
-            index, part, (whole.rows.starts, whole.columns.starts), (whole.rows.size, whole.columns.size)
-        )
+            return _set_in(around, laid, *part.region.all().place).reshape(-1, channels)
+        return self.windows(index, part, *part.region.all().place)
 
     # --- what the rules ask for
 
@@ -177,7 +172,7 @@ class _Run:
         self,
         index: int,
         part: Part,
-        begin: tuple[Any, Any],
+        begin: tuple[Starts, Starts],
         size: tuple[int, int],
         padding: tuple[int, int, int, int] = (0, 0, 0, 0),
         value: float = 0.0,
@@ -193,18 +188,7 @@ class _Run:
         key = (index, part.dims, padding, value)
         if key not in self.around:
             self.around[key] = Around.of(self.program.values[index], part.dims, padding, value)
-        target = gathered(self.around[key], tops, lefts, *size)
-        pasted(target, tops, lefts, part)
-        return self._arranged(target, self.around[key])
-
-    def _set_in(self, around: Around, part: Part, region: Region) -> Tensor:
-        target = gathered(around, region.rows.starts, region.columns.starts, region.rows.size, region.columns.size)
-        pasted(target, region.rows.starts, region.columns.starts, part)
-        return self._arranged(target, around)
-
-    @staticmethod
-    def _arranged(target: Tensor, around: Around) -> Tensor:
-        return target.view(*target.shape[:3], *around.rest).movedim((1, 2), around.dims)
+        return _set_in(self.around[key], part, begin, size)
 
     def constant(self, tensor: Tensor, region: Region, dims: tuple[int, int]) -> Tensor:
         if all(tensor.dim() < -dim or tensor.shape[dim] == 1 for dim in dims):
@@ -213,5 +197,17 @@ class _Run:
         shape = list(tensor.shape)
         shape[dims[0]], shape[dims[1]] = length
         around = Around.of(tensor.expand(shape), dims, (0, 0, 0, 0), 0.0)
-        found = gathered(around, region.rows.starts, region.columns.starts, region.rows.size, region.columns.size)
-        return self._arranged(found, around)
+        (tops, lefts), size = region.place
+        return _arranged(gathered(around, tops, lefts, *size), around)
+
+
+def _set_in(around: Around, part: Part, begin: tuple[Starts, Starts], size: tuple[int, int]) -> Tensor:
+    """Return windows of the unchanged map with what has changed set into them."""
+    target = gathered(around, *begin, *size)
+    pasted(target, *begin, part)
+    return _arranged(target, around)
+
+
+def _arranged(windows: Tensor, around: Around) -> Tensor:
+    """Return windows (M, h, w, rest) in the order of dimensions of the map that they are of."""
+    return windows.view(*windows.shape[:3], *around.rest).movedim((1, 2), around.dims)

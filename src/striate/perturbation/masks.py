@@ -11,7 +11,7 @@ from torch import Tensor
 
 from striate.errors import NetworkError
 from striate.network import Network
-from striate.perturbation.patches import Precision
+from striate.perturbation.precision import Precision
 from striate.perturbation.readout import Readout, Scored
 from striate.results.placement import placing_weights
 from striate.running import run, undisturbed

@@ -24,7 +24,7 @@ from striate.streaming import in_chunks
 from striate.tap import respond
 from striate.targets import Targets
 
-__all__ = ["Patches", "Precision", "patch_scores"]
+__all__ = ["Patches", "patch_scores"]
 
 _VECTORS = 2**25  # numbers that may wait for the last layers, which read many weights and are best run for many at once
 
@@ -66,8 +66,8 @@ class Patches:
             region: m windows around them.
         """
         rows, columns = region.rows, region.columns
-        place = (rows.starts, columns.starts, rows.size, columns.size)
-        shown = gathered(fill, *place)
+        begin, size = region.place
+        shown = gathered(fill, *begin, *size)
         top, left, bottom, right = self.boxes[torch.from_numpy(chosen)].cpu().unbind(1)
         down = torch.from_numpy(rows.starts)[:, None] + torch.arange(rows.size)
         across = torch.from_numpy(columns.starts)[:, None] + torch.arange(columns.size)
@@ -80,7 +80,7 @@ class Patches:
             x = (across - left[:, None]).clamp(0, masks.shape[2] - 1)
             inside &= masks[torch.arange(len(chosen))[:, None, None], y[:, :, None], x[:, None]]
         if not bool(inside.all()):
-            shown = torch.where(inside[..., None].to(shown.device), shown, gathered(image, *place))
+            shown = torch.where(inside[..., None].to(shown.device), shown, gathered(image, *begin, *size))
         return shown.permute(0, 3, 1, 2)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Axis", "Region"]
+__all__ = ["Axis", "Region", "Starts"]
 
 Starts = NDArray[np.int64]
 
@@ -86,6 +86,11 @@ class Region:
     def share(self) -> float:
         """Part of the map that a window covers, 0 to 1."""
         return self.rows.size * self.columns.size / (self.rows.length * self.columns.length)
+
+    @property
+    def place(self) -> tuple[tuple[Starts, Starts], tuple[int, int]]:
+        """First rows and columns of the windows, and their height and width."""
+        return (self.rows.starts, self.columns.starts), (self.rows.size, self.columns.size)
 
     def joined(self, other: Region) -> Region:
         """Return windows that hold those of both."""

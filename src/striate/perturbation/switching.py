@@ -10,7 +10,7 @@ from torch import Tensor
 from striate.network import Network
 from striate.perturbation.fills import Baseline, fill
 from striate.perturbation.masks import Score, mask_scores, superpixel_masks
-from striate.perturbation.patches import Precision
+from striate.perturbation.precision import Precision
 from striate.perturbation.readout import Scored, grouped
 from striate.perturbation.superpixels import Method, given, segment
 from striate.targets import Targets

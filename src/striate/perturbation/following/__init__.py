@@ -6,11 +6,9 @@ output; None where it cannot, and the whole map has to be worked out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 
-from striate.perturbation.following.changes import Changes, Found
+from striate.perturbation.following.changes import Changes, Found, Rule
 from striate.perturbation.following.elementwise import along, layer_normalised, normalised, pointwise
 from striate.perturbation.following.reducing import averaged, multiplied
 from striate.perturbation.following.reordering import (
@@ -44,7 +42,7 @@ def follow(step: Step, changes: Changes) -> Found:
     return rule(step, changes) if rule is not None else None
 
 
-_RULES: dict[str, Callable[[Step, Changes], Found]] = {
+_RULES: dict[str, Rule] = {
     "convolution": convolved,
     "max_pool2d_with_indices": max_pooled,
     "avg_pool2d": average_pooled,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+import functools
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from torch import Tensor
 
 from striate.perturbation.parts import Part
-from striate.perturbation.regions import Region
+from striate.perturbation.regions import Region, Starts
 from striate.program import Step
 
-__all__ = ["NCHW", "Changes", "Found", "called", "from_end", "only", "pair"]
+__all__ = ["NCHW", "Changes", "Found", "Rule", "alike", "called", "from_end", "of_one", "of_planes", "only", "together"]
 
 
 class Changes(Protocol):
@@ -29,7 +30,7 @@ class Changes(Protocol):
         self,
         index: int,
         part: Part,
-        begin: tuple[Any, Any],
+        begin: tuple[Starts, Starts],
         size: tuple[int, int],
         padding: tuple[int, int, int, int] = (0, 0, 0, 0),
         value: float = 0.0,
@@ -47,11 +48,47 @@ Found = Part | list[Part | None] | Tensor | None
 NCHW = (-2, -1)
 
 
+Rule = Callable[[Step, Changes], Found]
+_RuleOfOne = Callable[[Step, Changes, int, Part], Found]
+
+
 def only(step: Step, changes: Changes) -> tuple[int, Part] | None:
-    """Return the one changed value that a step reads first."""
-    index = next(iter(step.inputs))
+    """Return the number of the value that a step reads first, and what has changed of it."""
+    index = step.inputs[0]
     part = changes.part(index)
     return None if part is None or part.merged else (index, part)
+
+
+def of_one(rule: _RuleOfOne) -> Rule:
+    """Make a rule that is given what has changed of the value that its step reads first."""
+
+    @functools.wraps(rule)
+    def run(step: Step, changes: Changes) -> Found:
+        found = only(step, changes)
+        return None if found is None else rule(step, changes, *found)
+
+    return run
+
+
+def of_planes(rule: _RuleOfOne) -> Rule:
+    """Do as `of_one`, where rows and columns are the last two dimensions."""
+
+    @functools.wraps(rule)
+    def run(step: Step, changes: Changes) -> Found:
+        found = only(step, changes)
+        return None if found is None or found[1].dims != NCHW else rule(step, changes, *found)
+
+    return run
+
+
+def together(parts: Iterable[Part]) -> Region:
+    """Return windows that hold those of all parts."""
+    return functools.reduce(Region.joined, (part.region for part in parts))
+
+
+def alike(step: Step, changes: Changes, part: Part) -> Part:
+    """Run a step that leaves every value in its place."""
+    return Part(called(step, changes, lambda _: part.tensor), part.region, part.dims)
 
 
 def called(
@@ -71,13 +108,6 @@ def _with_constants(step: Step, fixed: Callable[[Tensor], Tensor]) -> Step:
     args = tuple(fixed(item) if isinstance(item, Tensor) else item for item in step.args)
     kwargs = {name: fixed(item) if isinstance(item, Tensor) else item for name, item in step.kwargs.items()}
     return Step(step.name, step.op, args, kwargs, step.outs, step.single)
-
-
-def pair(value: Any) -> tuple[int, int]:
-    """Read one number, or one for rows and one for columns."""
-    if isinstance(value, int):
-        return value, value
-    return (value[0], value[0]) if len(value) == 1 else (value[0], value[1])
 
 
 def from_end(dim: int, tensor: Tensor) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from striate.perturbation.following.changes import NCHW, Changes, Found, called, from_end, only
+from striate.perturbation.following.changes import Changes, Found, alike, called, from_end, of_one, of_planes, together
 from striate.perturbation.parts import Part
 from striate.program import Step
 
@@ -17,9 +17,7 @@ def pointwise(step: Step, changes: Changes) -> Found:
     first = next(iter(parts.values()))
     if len({(part.dims, part.merged) for part in parts.values()}) > 1:
         return None
-    region = first.region
-    for part in parts.values():
-        region = region.joined(part.region)
+    region = together(parts.values())
     if first.merged:
         if any(not part.region.same(region) for part in parts.values()) or set(step.inputs) - set(parts):
             return None
@@ -30,7 +28,7 @@ def pointwise(step: Step, changes: Changes) -> Found:
         shape = changes.clean(index).shape
         if len(shape) != len(whole) or any(shape[dim] != whole[dim] for dim in first.dims):
             return None
-    begin, size = (region.rows.starts, region.columns.starts), (region.rows.size, region.columns.size)
+    begin, size = region.place
 
     def fixed(one: Tensor) -> Tensor:
         if any(one.dim() >= -dim and one.shape[dim] != 1 for dim in first.dims):  # else a number stays a number
@@ -43,34 +41,27 @@ def pointwise(step: Step, changes: Changes) -> Found:
     return Part(called(step, changes, value, fixed), region, first.dims)
 
 
-def normalised(step: Step, changes: Changes) -> Found:
+@of_planes
+def normalised(step: Step, changes: Changes, _index: int, part: Part) -> Found:
     """Batch normalisation with fixed statistics: each channel by itself."""
-    found = only(step, changes)
-    if found is None or found[1].dims != NCHW or step.arguments.get("training"):
+    if step.arguments.get("training") or part.tensor.dim() < 4:  # with fewer dimensions, rows count as channels
         return None
-    _, part = found
-    if part.tensor.dim() < 4:  # what counts as channels are rows
-        return None
-    return Part(called(step, changes, lambda _: part.tensor), part.region, part.dims)
+    return alike(step, changes, part)
 
 
-def layer_normalised(step: Step, changes: Changes) -> Found:
+@of_one
+def layer_normalised(step: Step, changes: Changes, _index: int, part: Part) -> Found:
     """Layer normalisation over channels: each place by itself."""
-    found = only(step, changes)
-    if found is None or max(found[1].dims) >= -len(step.arguments["normalized_shape"]):
+    if max(part.dims) >= -len(step.arguments["normalized_shape"]):
         return None
-    _, part = found
-    return Part(called(step, changes, lambda _: part.tensor), part.region, part.dims)
+    return alike(step, changes, part)
 
 
-def along(step: Step, changes: Changes) -> Found:
+@of_one
+def along(step: Step, changes: Changes, index: int, part: Part) -> Found:
     """Softmax and the like along a dimension that is no row and no column."""
-    found = only(step, changes)
-    if found is None:
-        return None
-    index, part = found
     dim = step.arguments["dim"]
     clean = changes.clean(index)
     if not isinstance(dim, int) or from_end(dim, clean) in (*part.dims, -clean.dim()):
         return None
-    return Part(called(step, changes, lambda _: part.tensor), part.region, part.dims)
+    return alike(step, changes, part)

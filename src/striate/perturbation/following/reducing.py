@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from striate.perturbation.following.changes import Changes, Found, called, from_end, only
+from striate.perturbation.following.changes import Changes, Found, alike, called, from_end, of_one
 from striate.perturbation.parts import Part
 from striate.program import Ref, Step
 
 __all__ = ["averaged", "multiplied"]
 
 
-def averaged(step: Step, changes: Changes) -> Found:
+@of_one
+def averaged(step: Step, changes: Changes, index: int, part: Part) -> Found:
     """Mean or sum over all rows and columns: that of the unchanged map and the difference."""
-    found = only(step, changes)
-    if found is None:
-        return None
-    index, part = found
     clean = changes.clean(index)
     given = step.arguments
     dims = given.get("dim")  # without: over everything, pictures too
@@ -26,7 +23,7 @@ def averaged(step: Step, changes: Changes) -> Found:
     if averaged_over != set(part.dims):
         if not given["keepdim"] or -clean.dim() in averaged_over:
             return None
-        return Part(called(step, changes, lambda _: part.tensor), part.region, part.dims)
+        return alike(step, changes, part)
     before = changes.constant(clean, part.region, part.dims)
     difference = (part.tensor - before).sum(part.dims, keepdim=bool(given["keepdim"]))
     if step.name == "mean":

@@ -6,7 +6,17 @@ from typing import Any
 
 import torch
 
-from striate.perturbation.following.changes import NCHW, Changes, Found, called, from_end, only
+from striate.perturbation.following.changes import (
+    NCHW,
+    Changes,
+    Found,
+    alike,
+    called,
+    from_end,
+    of_one,
+    of_planes,
+    together,
+)
 from striate.perturbation.parts import Part
 from striate.perturbation.regions import Region
 from striate.program import Step
@@ -31,10 +41,7 @@ def kept(step: Step, changes: Changes) -> Found:
     part = changes.part(index)
     if part is None:
         return None
-    if step.name in ("_to_copy",):
-        tensor = called(step, changes, lambda _: part.tensor)
-    else:
-        tensor = part.tensor
+    tensor = called(step, changes, lambda _: part.tensor) if step.name == "_to_copy" else part.tensor
     return Part(tensor, part.region, part.dims, part.merged)
 
 
@@ -61,12 +68,9 @@ def viewed(step: Step, changes: Changes) -> Found:
     return Part(part.tensor.reshape(shape), part.region, NCHW)
 
 
-def permuted(step: Step, changes: Changes) -> Found:
+@of_one
+def permuted(step: Step, changes: Changes, index: int, part: Part) -> Found:
     """Dimensions in another order, the pictures still first."""
-    found = only(step, changes)
-    if found is None:
-        return None
-    index, part = found
     rank = changes.clean(index).dim()
     given = step.arguments
     if step.name == "transpose":
@@ -81,19 +85,16 @@ def permuted(step: Step, changes: Changes) -> Found:
     return Part(part.tensor.permute(order), part.region, (rows, columns))
 
 
-def sliced(step: Step, changes: Changes) -> Found:
+@of_one
+def sliced(step: Step, changes: Changes, index: int, part: Part) -> Found:
     """A stretch of one dimension; of rows or columns, with a step."""
-    found = only(step, changes)
-    if found is None:
-        return None
-    index, part = found
     clean = changes.clean(index)
     given = step.arguments
     dim = from_end(given["dim"], clean)
     if dim not in part.dims:
         if dim == -clean.dim():
             return None if clean.shape != changes.clean(step.outs[0] or 0).shape else part
-        return Part(called(step, changes, lambda _: part.tensor), part.region, part.dims)
+        return alike(step, changes, part)
     start, stop, every = slice(given["start"], given["end"], given["step"]).indices(clean.shape[dim])
     which = part.dims.index(dim)
     axes = [part.region.rows, part.region.columns]
@@ -113,12 +114,9 @@ def _every(dim: int, step: int) -> tuple[Any, ...]:
     return (..., slice(None, None, step), *(slice(None),) * (-dim - 1))
 
 
-def selected(step: Step, changes: Changes) -> Found:
+@of_one
+def selected(step: Step, changes: Changes, index: int, part: Part) -> Found:
     """One element along a dimension, which is gone afterwards."""
-    found = only(step, changes)
-    if found is None:
-        return None
-    index, part = found
     clean = changes.clean(index)
     dim = from_end(step.arguments["dim"], clean)
     if dim in part.dims or dim == -clean.dim():
@@ -127,12 +125,9 @@ def selected(step: Step, changes: Changes) -> Found:
     return Part(called(step, changes, lambda _: part.tensor), part.region, (rows, columns))
 
 
-def unsqueezed(step: Step, changes: Changes) -> Found:
+@of_one
+def unsqueezed(step: Step, changes: Changes, index: int, part: Part) -> Found:
     """A new dimension of one."""
-    found = only(step, changes)
-    if found is None:
-        return None
-    index, part = found
     rank = changes.clean(index).dim() + 1
     dim = step.arguments["dim"] % rank
     if dim == 0:
@@ -141,12 +136,9 @@ def unsqueezed(step: Step, changes: Changes) -> Found:
     return Part(part.tensor.unsqueeze(dim), part.region, (rows, columns))
 
 
-def split(step: Step, changes: Changes) -> Found:
+@of_one
+def split(step: Step, changes: Changes, index: int, part: Part) -> Found:
     """Pieces along a dimension that is no row and no column."""
-    found = only(step, changes)
-    if found is None:
-        return None
-    index, part = found
     clean = changes.clean(index)
     dim = from_end(step.arguments["dim"], clean)
     if dim in part.dims or dim == -clean.dim():
@@ -171,10 +163,8 @@ def concatenated(step: Step, changes: Changes) -> Found:
     dim = step.arguments["dim"] % rank - rank
     if any(part.dims != first.dims or part.merged for part in parts.values()) or dim in first.dims or dim == -rank:
         return None
-    region = first.region
-    for part in parts.values():
-        region = region.joined(part.region)
-    begin, size = (region.rows.starts, region.columns.starts), (region.rows.size, region.columns.size)
+    region = together(parts.values())
+    begin, size = region.place
     pieces = [
         changes.windows(index, parts[index], begin, size)
         if index in parts
@@ -184,12 +174,9 @@ def concatenated(step: Step, changes: Changes) -> Found:
     return Part(torch.cat(pieces, dim), region, first.dims)
 
 
-def padded(step: Step, changes: Changes) -> Found:
+@of_planes
+def padded(step: Step, changes: Changes, index: int, part: Part) -> Found:
     """Constant padding, or cutting, around the map."""
-    found = only(step, changes)
-    if found is None or found[1].dims != NCHW:
-        return None
-    index, part = found
     given = step.arguments
     pad = [*given["pad"], 0, 0, 0, 0, 0, 0][:8]
     assert step.outs[0] is not None
@@ -209,12 +196,9 @@ def padded(step: Step, changes: Changes) -> Found:
     return Part(windows, region, NCHW)
 
 
-def enlarged(step: Step, changes: Changes) -> Found:
+@of_planes
+def enlarged(step: Step, changes: Changes, index: int, part: Part) -> Found:
     """Nearest-neighbour enlarging by a whole factor."""
-    found = only(step, changes)
-    if found is None or found[1].dims != NCHW:
-        return None
-    index, part = found
     assert step.outs[0] is not None
     small, large = changes.clean(index).shape[-2:], changes.clean(step.outs[0]).shape[-2:]
     factors = [big // little for big, little in zip(large, small, strict=True)]

@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 
-from striate.perturbation.following.changes import NCHW, Changes, Found, only, pair
+from striate.perturbation.following.changes import NCHW, Changes, Found, of_planes, only
 from striate.perturbation.parts import Part
 from striate.perturbation.regions import Region
 from striate.program import Ref, Step
+from striate.sizes import pair
 
 __all__ = ["adaptively_pooled", "average_pooled", "convolved", "max_pooled"]
 
@@ -106,14 +107,8 @@ def average_pooled(step: Step, changes: Changes) -> Found:
     return Part(result, region, NCHW)
 
 
-def adaptively_pooled(step: Step, changes: Changes) -> Found:
+@of_planes
+def adaptively_pooled(step: Step, changes: Changes, index: int, part: Part) -> Found:
     """Adaptive pooling, where it changes nothing."""
-    found = only(step, changes)
-    if found is None or found[1].dims != NCHW:
-        return None
-    index, part = found
-    given = step.arguments["output_size"]
-    shape = changes.clean(index).shape[-2:]
-    if tuple(given) == tuple(shape):
-        return part
-    return None
+    same = tuple(step.arguments["output_size"]) == tuple(changes.clean(index).shape[-2:])
+    return part if same else None
