@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from striate.running import first_tensor, run, undisturbed, with_first_tensor
 from striate.streaming import in_chunks
 from striate.targets import Target, Targets, join, resolve
 
-__all__ = ["Gradient", "Rule", "Tapped", "activations", "gradient", "respond", "settle"]
+__all__ = ["Gradient", "Rule", "Tapped", "activations", "follow", "gradient", "respond", "settle"]
 
 
 class _Reached(BaseException):
@@ -114,6 +114,45 @@ def activations(network: Network, images: Tensor, places: Sequence[str], *, logi
     with undisturbed(network.module), torch.no_grad():
         in_chunks(len(images), run_piece, size=network.piece(), task="activations")
     return Tapped({place: outputs[place] for place in wanted}, torch.cat(final) if logits else None)
+
+
+def follow(network: Network, images: Tensor, places: Sequence[str], *, logits: bool = False) -> Tapped:
+    """Run a batch as far as the deepest place that is asked for, and keep the way back to the pictures.
+
+    What `activations` does, in one piece, for whoever moves the pictures: gradients flow from every output to
+    `images` where those ask for them, and to no weight.
+
+    Args:
+        network: that is run.
+        images: (N, C, H, W), normalised, on the network's device; not checked again.
+        places: layers, "name" (the last call) or "name~k".
+        logits: also run to the end.
+
+    Raises:
+        AddressError: no such layer.
+        NetworkError: a layer was not reached on these pictures, or is neither map nor vector.
+    """
+    wanted = list(dict.fromkeys(places))
+    graph = network.graph(*images.shape[2:])
+    layers = {place: graph.layer(place) for place in wanted}
+    outputs: dict[str, Tensor] = {}
+    final: Tensor | None = None
+
+    def keep(place: str, output: Tensor) -> None:
+        last = not logits and len(outputs) == len(wanted) - 1
+        # copied where the run goes on, since the next operation may write into it (in-place ReLU)
+        outputs[place] = layers[place].arranged(output if last else output.clone(), len(images))
+        if last:
+            raise _Reached
+
+    with undisturbed(network.module), torch.enable_grad(), _watching(network, images, wanted, keep):
+        with suppress(_Reached):
+            final = network.logits(run(network.module, images))
+    if missing := [place for place in wanted if place not in outputs]:
+        raise NetworkError(
+            f"layer {missing[0]!r} was not reached on these pictures: the network takes another way for them."
+        )
+    return Tapped({place: outputs[place] for place in wanted}, final if logits else None)
 
 
 def respond(network: Network, images: Tensor, place: str | None) -> Tensor:
