@@ -145,9 +145,13 @@ def follow(network: Network, images: Tensor, places: Sequence[str], *, logits: b
         if last:
             raise _Reached
 
-    with undisturbed(network.module), torch.enable_grad(), _watching(network, images, wanted, keep):
-        with suppress(_Reached):
-            final = network.logits(run(network.module, images))
+    with (
+        undisturbed(network.module),
+        torch.enable_grad(),
+        _watching(network, images, wanted, keep),
+        suppress(_Reached),
+    ):
+        final = network.logits(run(network.module, images))
     if missing := [place for place in wanted if place not in outputs]:
         raise NetworkError(
             f"layer {missing[0]!r} was not reached on these pictures: the network takes another way for them."
