@@ -94,6 +94,7 @@ def test_links_stay_links(tmp_path):
 
 def test_words():
     assert [byte_count(count) for count in (0, 999, 81_400, 3_440_000)] == ["0 bytes", "999 bytes", "81 kB", "3.4 MB"]
+    assert byte_count(1_240_000_000) == "1.2 GB"
     assert shown("a\nb\u202ec\udcff é.jpg") == r"a\nb\u202ec\udcff é.jpg"
     assert one_line(ValueError("two\n lines\x1b")) == "two lines?"
     assert one_line(ValueError()) == "ValueError"

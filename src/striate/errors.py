@@ -2,6 +2,8 @@
 
 StriateError
  ├─ AddressError        a layer, channel, unit or class that the network does not have
+ ├─ AtlasError          an atlas that cannot be opened, built or extended, or is of another network
+ ├─ DataError           a set of pictures that cannot be opened, or is not what a job needs
  ├─ ImageError          a picture that cannot be read, or is not what the network takes
  ├─ NetworkError        a network that cannot be loaded, saved or run
  ├─ RuleError           a backward rule that this network cannot follow
@@ -17,6 +19,8 @@ from __future__ import annotations
 
 __all__ = [
     "AddressError",
+    "AtlasError",
+    "DataError",
     "ImageError",
     "MissingExtraError",
     "NetworkError",
@@ -34,6 +38,14 @@ class StriateError(Exception):
 
 class AddressError(StriateError, LookupError):
     """A layer, channel, unit or class that the network does not have."""
+
+
+class AtlasError(StriateError, ValueError):
+    """An atlas that cannot be opened, built or extended, or is of another network."""
+
+
+class DataError(StriateError, ValueError):
+    """A set of pictures that cannot be opened, or is not what a job needs."""
 
 
 class ImageError(StriateError, ValueError):

@@ -200,8 +200,10 @@ def one_line(error: Exception) -> str:
 
 
 def byte_count(count: int) -> str:
-    """Write a size as a person reads it: 812 bytes, 81 kB, 3.4 MB."""
-    return f"{count} bytes" if count < 1000 else f"{count / 1e3:.0f} kB" if count < 1e6 else f"{count / 1e6:.1f} MB"
+    """Write a size as a person reads it: 812 bytes, 81 kB, 3.4 MB, 1.2 GB."""
+    if count < 1e6:
+        return f"{count} bytes" if count < 1000 else f"{count / 1e3:.0f} kB"
+    return f"{count / 1e6:.1f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
 
 
 def shown(path: str | os.PathLike[str]) -> str:

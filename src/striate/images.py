@@ -39,6 +39,7 @@ from striate.files import byte_count, kind_of, one_line, opened, shown, why_unde
 __all__ = [
     "MAX_PIXELS",
     "SUFFIXES",
+    "as_channels",
     "data_uri",
     "encode_jpeg",
     "encode_png",
@@ -139,6 +140,24 @@ def read_image(
             # Pillow's decoders meet bytes from anywhere and raise nearly every type there is for damaged ones
             # (OSError, SyntaxError, struct.error, IndexError, zlib.error, MemoryError, ...): all mean this.
             raise ImageError(why_undecodable(name, start, stream, error)) from error
+
+
+def as_channels(picture: Image.Image, channels: int, name: str = "The picture") -> Image.Image:
+    """Bring a picture that is open already upright into the mode that `read_image` would give it.
+
+    Raises:
+        ImageError: pictures have not so many channels, or this one cannot be decoded or has numbers without a range.
+    """
+    if channels not in _MODES:
+        raise ImageError(
+            f"Pictures have 1, 3 or 4 channels, not {channels}: give {name} as an array H x W x {channels}."
+        )
+    try:
+        return _upright(_in_mode(picture, _MODES[channels], name), picture)
+    except ImageError:
+        raise
+    except Exception as error:  # as in `read_image`: a picture may be decoded only now
+        raise ImageError(f"{name} cannot be decoded: {one_line(error)}.") from error
 
 
 def _decode(stream: IO[bytes], short_side: int | None, max_pixels: int, name: str) -> Image.Image:

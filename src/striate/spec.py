@@ -194,13 +194,14 @@ class InputSpec:
             values = np.asarray(self.fit(picture))
             values = values[:, :, None] if values.ndim == 2 else values
         else:
-            values = self._fit_array(picture)
+            values = self.fit_array(picture)
         if values.shape[2] != self.channels:
             raise OptionError(f"a picture with {values.shape[2]} channels for a network that takes {self.channels}.")
         image = torch.from_numpy(np.array(values)).permute(2, 0, 1).contiguous()
         return self.normalise(image.float().div(255) if image.dtype == torch.uint8 else image.float())
 
-    def _fit_array(self, values: NDArray[Any]) -> NDArray[Any]:
+    def fit_array(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Bring an array (H, W, C), uint8 or float in [0, 1], to the input's size: (height, width, C), float32."""
         scaled = values.astype(np.float32) / 255 if values.dtype == np.uint8 else values.astype(np.float32)
         if scaled.shape[:2] == self.size:
             return scaled
