@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 from striate.errors import StriateError
 
 if TYPE_CHECKING:
-    from striate import costs, kernels, lenses, nets, sizes, trust
+    from striate import atlas, costs, kernels, lenses, nets, sizes, synthesis, trust
     from striate.memory import keep_memory
     from striate.network import Network
+    from striate.remaking import again
     from striate.sources import load
     from striate.spec import InputSpec
 
@@ -28,6 +29,8 @@ __all__ = [
     "Network",
     "StriateError",
     "__version__",
+    "again",
+    "atlas",
     "costs",
     "keep_memory",
     "kernels",
@@ -35,15 +38,17 @@ __all__ = [
     "load",
     "nets",
     "sizes",
+    "synthesis",
     "trust",
 ]
 
 __version__ = "0.1.0"
 
-_ROOMS = ("costs", "kernels", "lenses", "nets", "sizes", "trust")
+_ROOMS = ("atlas", "costs", "kernels", "lenses", "nets", "sizes", "synthesis", "trust")
 _PLACES = {
     "InputSpec": "striate.spec",
     "Network": "striate.network",
+    "again": "striate.remaking",
     "keep_memory": "striate.memory",
     "load": "striate.sources",
 }

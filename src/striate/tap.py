@@ -7,13 +7,13 @@ and is gone afterwards, after an exception too. Knows networks and targets; know
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from striate.errors import NetworkError, OptionError
 from striate.network import Network
@@ -22,7 +22,7 @@ from striate.running import first_tensor, run, undisturbed, with_first_tensor
 from striate.streaming import in_chunks
 from striate.targets import Target, Targets, join, resolve
 
-__all__ = ["Gradient", "Rule", "Tapped", "activations", "follow", "gradient", "respond", "settle"]
+__all__ = ["Gradient", "Rule", "Tapped", "activations", "follow", "gradient", "respond", "settle", "watching"]
 
 
 class _Reached(BaseException):
@@ -285,16 +285,17 @@ def _gradient(network: Network, images: Tensor, targets: Targets, rule: Rule, at
 
 
 @contextmanager
-def _watching(
-    network: Network, images: Tensor, places: Iterable[str], act: Callable[[str, Tensor], Tensor | None]
+def watching(
+    module: nn.Module, wanted: Mapping[str, Mapping[int, Sequence[str]]], act: Callable[[str, Tensor], Tensor | None]
 ) -> Iterator[None]:
-    """Call ``act(place, output)`` when a layer gives its output; what it returns takes the output's place."""
-    graph = network.graph(*images.shape[2:])
+    """Call ``act(place, output)`` when a layer gives its output; what it returns takes the output's place.
+
+    Args:
+        module: that is going to be run, once.
+        wanted: places by the name of a module and the number of its call, from 1.
+        act: gets the very output, which the next operation may write into.
+    """
     calls: Counter[str] = Counter()
-    wanted: dict[str, dict[int, list[str]]] = {}
-    for place in dict.fromkeys(places):
-        layer = graph.layer(place)
-        wanted.setdefault(layer.name, {}).setdefault(layer.call, []).append(place)
 
     def watch(name: str) -> Callable[..., Any]:
         def hook(_module: Any, _inputs: Any, output: Any) -> Any:
@@ -311,9 +312,21 @@ def _watching(
 
         return hook
 
-    handles = [network.module.get_submodule(name).register_forward_hook(watch(name)) for name in wanted]
+    handles = [module.get_submodule(name).register_forward_hook(watch(name)) for name in wanted]
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _watching(
+    network: Network, images: Tensor, places: Iterable[str], act: Callable[[str, Tensor], Tensor | None]
+) -> AbstractContextManager[None]:
+    """Watch places of a network that is going to be run on such pictures."""
+    graph = network.graph(*images.shape[2:])
+    wanted: dict[str, dict[int, list[str]]] = {}
+    for place in dict.fromkeys(places):
+        layer = graph.layer(place)
+        wanted.setdefault(layer.name, {}).setdefault(layer.call, []).append(place)
+    return watching(network.module, wanted, act)

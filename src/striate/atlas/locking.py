@@ -1,0 +1,95 @@
+"""One build at a time in one folder. The system lets go of the lock when its process ends, however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from striate.errors import AtlasError, OutputError
+from striate.files import shown
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["locked"]
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of an atlas; its file says who does.
+
+    A lock whose process is gone is no lock: the system has taken it back.
+
+    Args:
+        folder: of the atlas; made where it is missing, and removed again if nothing was put into it.
+
+    Raises:
+        AtlasError: another process builds there.
+        OutputError: nothing can be written there.
+    """
+    made = not folder.exists()
+    file = folder / "lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = _taken(file)
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(
+            f"Cannot write into {shown(folder)}: {error.strerror or error}. Choose another place for the atlas, or get "
+            "the right there."
+        ) from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            file.unlink()  # before it is let go, so that nobody waits for a file that is gone
+        os.close(handle)
+        if made:
+            with contextlib.suppress(OSError):  # not empty: there is an atlas now, or part of one
+                folder.rmdir()
+
+
+def _taken(file: Path) -> int:
+    """Open the file and lock it.
+
+    Raises:
+        AtlasError: another process has it.
+        OSError: it cannot be written.
+    """
+    while True:
+        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            if fcntl is not None:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            who = _holder(handle)
+            os.close(handle)
+            raise AtlasError(
+                f"another process{who} is building the atlas {shown(file.parent)}. Wait for it, stop it, or build "
+                "into another folder."
+            ) from error
+        except BaseException:
+            os.close(handle)
+            raise
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(handle), os.stat(file)):
+                break
+        os.close(handle)  # its holder removed it meanwhile: take the new one
+    os.ftruncate(handle, 0)
+    os.write(handle, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
+    return handle
+
+
+def _holder(handle: int) -> str:
+    try:
+        found = json.loads(os.pread(handle, 1000, 0))
+        return f" ({found['pid']} on {found['host']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""

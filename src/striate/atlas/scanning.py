@@ -1,0 +1,249 @@
+"""The pass itself: pictures through the network, shares onto the disk. Plans nothing and merges nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from striate import dataset, progress
+from striate.atlas.shares import Share, write_share
+from striate.atlas.tally import Tally
+from striate.dataset.pictures import PictureSet
+from striate.errors import NetworkError, OptionError
+from striate.graph import Layer
+from striate.network import Network
+from striate.running import run, undisturbed
+from striate.tap import watching
+
+__all__ = ["TASK", "Job", "scan"]
+
+TASK = "atlas"
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What is to be done with which pictures.
+
+    Attributes:
+        layers: whose units are tallied, in the order of the network.
+        features: layers whose features are kept for every picture.
+        indices: of the pictures in their set, (M,) int64.
+        first: what the first of them is numbered; the others follow.
+        labels: (M,) int64, -1 where unknown; None where there are none.
+        shares: of these pictures.
+        sample: which of them are in the sample whose every value is kept, (M,) bool.
+        vectors: which of them give a vector of a single position, (M,) bool.
+        lots: decide which position that is, (M,) uint64.
+        settings: options of the atlas: batch, top, histograms, classes, logits, dtype.
+        outputs: keep predictions, losses and logits too.
+        losses: the labels are classes of the network.
+    """
+
+    layers: tuple[Layer, ...]
+    features: tuple[Layer, ...]
+    indices: NDArray[np.int64]
+    first: int
+    labels: NDArray[np.int64] | None
+    shares: tuple[Share, ...]
+    sample: NDArray[np.bool_]
+    vectors: NDArray[np.bool_]
+    lots: NDArray[np.uint64]
+    settings: dict[str, Any]
+    outputs: bool
+    losses: bool
+
+
+def scan(
+    network: Network,
+    source: PictureSet,
+    job: Job,
+    mine: Sequence[Share],
+    work: Path,
+    *,
+    workers: int | None = None,
+    watch: Callable[[], None] = lambda: None,
+) -> None:
+    """Send the pictures of some shares through the network, and write each share when it is done.
+
+    Args:
+        network: that is run.
+        source: has the pictures.
+        job: what is to be done.
+        mine: shares of the job, ascending, that are to be done here.
+        work: where they are written.
+        workers: decoding threads; see `dataset.stream`.
+        watch: called before each batch; may raise to end the pass.
+
+    Raises:
+        NetworkError: the network cannot be run, or a layer gives what has no value.
+        OptionError: the memory of the device does not hold a batch.
+        OutputError: a share cannot be written.
+        Stopped: the user asked to stop; finished shares are kept.
+    """
+    if not mine:
+        return
+    batch = int(job.settings["batch"])
+    tally = Tally(
+        job.layers,
+        batch=batch,
+        top=job.settings["top"],
+        device=network.device,
+        histograms=job.settings["histograms"],
+        classes=job.settings["classes"] and job.labels is not None,
+    )
+    places = np.concatenate([np.arange(share.start, share.stop) for share in mine])
+    batches = dataset.stream(
+        source, network.spec, job.indices[places], batch=batch, workers=workers, device=network.device
+    )
+    # every share but the last of all is a whole number of batches, so that no batch is of two shares
+    total, done, started = len(places), 0, time.monotonic()
+    with contextlib.closing(batches):
+        for share in mine:
+            tally.begin(job.first + share.start)
+            pass_ = _Pass(network, job, tally)
+            for start in range(share.start, share.stop, batch):
+                progress.report(progress.Event(TASK, done, total, _rate(done, time.monotonic() - started)))
+                watch()
+                pass_.take(next(batches), start)
+                done += min(batch, share.stop - start)
+            write_share(work, share, pass_.finish())
+    progress.report(progress.Event(TASK, total, total))
+
+
+def _rate(pictures: int, seconds: float) -> str:
+    """Say how fast it goes, once there is something to say."""
+    if not pictures or seconds <= 0:
+        return ""
+    rate = pictures / seconds
+    return f"{rate:,.0f} pictures/s" if rate >= 10 else f"{rate:.1f} pictures/s"
+
+
+class _Pass:
+    """One share on its way."""
+
+    def __init__(self, network: Network, job: Job, tally: Tally) -> None:
+        self.network = network
+        self.job = job
+        self.tally = tally
+        self.pooled = {layer.address: layer for layer in job.features}
+        self.tallied = frozenset(tally.places)
+        self.kept: dict[str, list[Array]] = defaultdict(list)
+        self.broken: list[tuple[int, str]] = []
+        self.wanted: dict[str, dict[int, list[str]]] = {}
+        for layer in {one.address: one for one in (*job.layers, *job.features)}.values():
+            self.wanted.setdefault(layer.name, {}).setdefault(layer.call, []).append(layer.address)
+
+    def take(self, batch: dataset.Batch, start: int) -> None:
+        """Run a batch whose first picture stands at `start` among those of the job."""
+        job, count = self.job, len(batch.indices)
+        asked = job.indices[start : start + batch.asked]
+        reasons = dict(batch.broken)
+        good = np.array([index not in reasons for index in asked.tolist()], np.bool_)
+        self.broken += [(start + place, reasons[int(asked[place])]) for place in np.flatnonzero(~good).tolist()]
+        if not count:
+            return
+        places = start + np.flatnonzero(good)
+        self.tally.expect(job.sample[places].tolist())
+        logits = self._run(self._filled(self.network.batch(batch.images)), places)[:count].float()
+        labels = None if job.labels is None else job.labels[places]
+        self.tally.settle(job.first + places, labels)
+        self.kept["places"].append(places)
+        if job.outputs:
+            self._keep_outputs(logits, labels)
+
+    def _filled(self, images: Tensor) -> Tensor:
+        """Fill a batch up: for small ones, and other orders in memory, PyTorch takes ways that round otherwise."""
+        size = int(self.job.settings["batch"])
+        if len(images) == size:
+            return images
+        shape = (size, *images.shape[1:])
+        full = torch.empty(shape, dtype=images.dtype, device=images.device, memory_format=torch.channels_last)
+        full[: len(images)] = images
+        full[len(images) :] = images[-1:]
+        return full
+
+    def _run(self, images: Tensor, places: NDArray[np.int64]) -> Tensor:
+        seen: set[str] = set()
+        total = len(images)
+
+        def see(place: str, output: Tensor) -> None:
+            seen.add(place)
+            if place in self.tallied:
+                means = self.tally.see(place, output, total)
+            if place in self.pooled:
+                arranged = self.pooled[place].arranged(output, total)
+                if place not in self.tallied:
+                    means = arranged.float().mean((2, 3)) if arranged.dim() == 4 else arranged.float()
+                self._keep_features(place, arranged, means, places)
+
+        module = self.network.module
+        try:
+            with undisturbed(module), torch.no_grad(), watching(module, self.wanted, see):
+                logits = self.network.logits(run(module, images))
+        except torch.OutOfMemoryError as error:
+            raise OptionError(
+                f"the memory of {self.network.device} does not hold {total} pictures at a time in {self.network.name}. "
+                "Build the atlas with a smaller batch (batch=)."
+            ) from error
+        missing = [
+            place for ways in self.wanted.values() for way in ways.values() for place in way if place not in seen
+        ]
+        if missing:
+            raise NetworkError(
+                f"layer {missing[0]!r} was not reached on some pictures: the network takes another way for them. "
+                "Leave the layer out."
+            )
+        return logits
+
+    def _keep_features(self, place: str, arranged: Tensor, means: Tensor, places: NDArray[np.int64]) -> None:
+        number = list(self.pooled).index(place)
+        kind = np.dtype(self.job.settings["dtype"])
+        self.kept[f"features-{number}"].append(means[: len(places)].cpu().numpy().astype(kind))
+        rows = np.flatnonzero(self.job.vectors[places])
+        if not len(rows):
+            return
+        lots = self.job.lots[places[rows]]
+        if arranged.dim() == 4:
+            height, width = arranged.shape[2:]
+            spots = (lots % np.uint64(height * width)).astype(np.int64)
+            found = arranged[
+                torch.from_numpy(rows), :, torch.from_numpy(spots // width), torch.from_numpy(spots % width)
+            ]
+            positions = np.stack([spots // width, spots % width], 1)
+        else:
+            found, positions = arranged[torch.from_numpy(rows)], np.full((len(rows), 2), -1)
+        self.kept[f"samples-{number}-vectors"].append(found.float().cpu().numpy())
+        self.kept[f"samples-{number}-pictures"].append(self.job.first + places[rows])
+        self.kept[f"samples-{number}-positions"].append(positions.astype(np.int32))
+
+    def _keep_outputs(self, logits: Tensor, labels: NDArray[np.int64] | None) -> None:
+        chance = logits.log_softmax(1)
+        best, prediction = chance.max(1)
+        self.kept["predictions"].append(prediction.cpu().numpy())
+        self.kept["probabilities"].append(best.exp().cpu().numpy())
+        if self.job.settings["logits"]:
+            self.kept["logits"].append(logits.half().cpu().numpy())
+        if self.job.losses and labels is not None:
+            rows = torch.from_numpy(labels.clip(0)).to(chance.device)
+            losses = -chance.gather(1, rows[:, None])[:, 0].cpu().numpy()
+            self.kept["losses"].append(np.where(labels >= 0, losses, np.float32(np.nan)).astype(np.float32))
+
+    def finish(self) -> dict[str, Array]:
+        """Return all that the share gave."""
+        arrays: dict[str, Array] = dict(self.tally.finish())
+        arrays |= {name: np.concatenate(parts) for name, parts in self.kept.items()}
+        arrays.setdefault("places", np.zeros(0, np.int64))
+        arrays["broken_places"] = np.array([place for place, _ in self.broken], np.int64)
+        arrays["broken_reasons"] = np.array([reason for _, reason in self.broken], np.str_)
+        return arrays
