@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from striate.errors import Stopped
-from striate.progress import Event, Terminal, check_stop, listen, report, stoppable, terminal, track
+from striate.progress import Event, Terminal, check_stop, finishing, listen, report, stoppable, terminal, track
 
 
 def test_track_yields_everything_and_says_so():
@@ -239,3 +239,13 @@ def test_long_lines_are_cut_to_the_terminal(monkeypatch):
     bar = Terminal(screen, patience=0, clock=clock)
     bar(Event("a task with quite a long name", 1, 2))
     assert len(screen.getvalue()) == 1 + 29 + len("\x1b[K")
+
+
+def test_what_is_finishing_is_not_stopped():
+    with stoppable() as stop:
+        stop.stop()
+        with finishing():
+            check_stop()
+            assert list(track([1, 2], "saving")) == [1, 2]
+        with pytest.raises(Stopped):
+            check_stop()

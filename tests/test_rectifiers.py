@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from striate.errors import RuleError
-from striate.rectifiers import backward
+from striate.rectifiers import backward, waking
 
 CAUGHT = {
     "relu": torch.relu,
@@ -58,3 +58,19 @@ def test_what_is_no_rectifier_is_refused_and_named(name):
 def test_what_is_passed_beside_rectifiers_is_counted():
     _, rectifiers, others = passed_back(lambda z: torch.relu(functional.silu(z)) + torch.sigmoid(z), "guided")
     assert (rectifiers, others) == (1, {"Silu": 1, "Sigmoid": 1})
+
+
+@pytest.mark.parametrize("name", CAUGHT)
+def test_what_is_silent_everywhere_is_woken_and_nothing_else(name):
+    # the first picture is cut off everywhere, the second in places, as in every other test
+    z = torch.tensor([[-2.0, -3.0, -1.0, -1.0], INPUT], requires_grad=True)
+    scores = (CAUGHT[name](z) * torch.tensor([WEIGHTS])).sum(1)
+    # of the first what would raise the score by raising its input; of the second the plain gradient
+    assert waking(scores, z).tolist() == [[1, 2, 0, 0], [0, 2, -3, 0]]
+
+
+def test_waking_goes_through_several_rectifiers():
+    z = torch.tensor([[-1.0, -1.0]], requires_grad=True)
+    inner = torch.relu(z) @ torch.tensor([[1.0], [-1.0]]) - 1  # -1: the outer one is silent too
+    assert torch.autograd.grad(torch.relu(inner).sum(), z, retain_graph=True)[0].tolist() == [[0, 0]]
+    assert waking(torch.relu(inner).sum(1), z).tolist() == [[1, 0]]

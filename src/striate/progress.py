@@ -18,7 +18,18 @@ from typing import TextIO, TypeVar
 
 from striate.errors import Stopped
 
-__all__ = ["Event", "Stop", "Terminal", "check_stop", "listen", "report", "stoppable", "terminal", "track"]
+__all__ = [
+    "Event",
+    "Stop",
+    "Terminal",
+    "check_stop",
+    "finishing",
+    "listen",
+    "report",
+    "stoppable",
+    "terminal",
+    "track",
+]
 
 Item = TypeVar("Item")
 
@@ -85,6 +96,19 @@ def stoppable() -> Iterator[Stop]:
     token = _stops.set((*_stops.get(), stop))
     try:
         yield stop
+    finally:
+        _stops.reset(token)
+
+
+@contextlib.contextmanager
+def finishing() -> Iterator[None]:
+    """Let what runs inside this block come to its end, also after a request to stop: what is needed to keep the rest.
+
+    The request is heard again after the block.
+    """
+    token = _stops.set(())
+    try:
+        yield
     finally:
         _stops.reset(token)
 

@@ -1,4 +1,4 @@
-"""Three ways for a gradient to pass a rectifier: as it is, guided, or as in the deconvnet.
+"""Ways for a gradient to pass a rectifier: as it is, guided, as in the deconvnet, or to wake what is silent.
 
 The rules act on the nodes of the autograd graph of one pass, where a rectifier is the same thing
 whether it is a module, a function, in place, shared or clamped (ReLU6). The network is not touched.
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from striate.errors import RuleError
 
-__all__ = ["Rule", "backward"]
+__all__ = ["Rule", "backward", "waking"]
 
 Rule = Literal["gradient", "guided", "deconvnet"]
 
@@ -53,6 +53,26 @@ def backward(scores: Tensor, leaf: Tensor, rule: Rule = "gradient") -> tuple[Ten
         for handle in handles:
             handle.remove()
     return (torch.zeros_like(leaf) if found is None else found.detach()), rectifiers, dict(passed)
+
+
+def waking(scores: Tensor, leaf: Tensor) -> Tensor:
+    """Send ones from the scores (N,) back to a leaf tensor, through rectifiers that are silent everywhere as well.
+
+    A unit that answers nowhere has no gradient, so nothing would ever change that. Where a rectifier lets nothing
+    through of one picture's signal, what would raise its input passes; every other signal is the plain gradient.
+
+    Returns:
+        The signal that arrives, shaped like `leaf`.
+
+    Source: lucid, `overrides/redirected_relu_grad.py`.
+    """
+    handles = [node.register_hook(_woken) for node in _nodes(scores.grad_fn) if _is_rectifier(node)]
+    try:
+        (found,) = torch.autograd.grad(scores.sum(), leaf, allow_unused=True)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return torch.zeros_like(leaf) if found is None else found.detach()
 
 
 # names of autograd's nodes: the same whether a rectifier is a module, a function, in place or shared
@@ -101,3 +121,12 @@ def _guided(arriving: tuple[Tensor | None, ...], _leaving: tuple[Tensor | None, 
 
 def _deconvnet(arriving: tuple[Tensor | None, ...], leaving: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
     return (leaving[0].clamp(min=0) if leaving[0] is not None else None, *arriving[1:])
+
+
+def _woken(arriving: tuple[Tensor | None, ...], leaving: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
+    if arriving[0] is None or leaving[0] is None:
+        return arriving
+    blocked = ~arriving[0].flatten(1).any(1)  # (N,)
+    # where nothing came through, every input that a signal was for lies where the rectifier is flat
+    raised = leaving[0].clamp(min=0)
+    return (torch.where(blocked.view(-1, *[1] * (raised.dim() - 1)), raised, arriving[0]), *arriving[1:])
