@@ -17,22 +17,29 @@ if TYPE_CHECKING:  # for editors only: everything works without a line here
     from striate.lenses.ablation_cam import ablation_cam as ablation_cam
     from striate.lenses.activations import activations as activations
     from striate.lenses.arithmetic import arithmetic as arithmetic
+    from striate.lenses.class_picture import class_picture as class_picture
     from striate.lenses.connectivity import connectivity as connectivity
+    from striate.lenses.dead_units import dead_units as dead_units
     from striate.lenses.equivariance import equivariance as equivariance
     from striate.lenses.feature_ablation import feature_ablation as feature_ablation
     from striate.lenses.filters import filters as filters
+    from striate.lenses.fooling import fooling as fooling
     from striate.lenses.grad_cam import grad_cam as grad_cam
     from striate.lenses.input_x_gradient import input_x_gradient as input_x_gradient
     from striate.lenses.integrated_gradients import integrated_gradients as integrated_gradients
     from striate.lenses.kernel_shap import kernel_shap as kernel_shap
     from striate.lenses.lime import lime as lime
     from striate.lenses.occlusion import occlusion as occlusion
+    from striate.lenses.patches import patches as patches
     from striate.lenses.predictions import predictions as predictions
     from striate.lenses.receptive_field import receptive_field as receptive_field
     from striate.lenses.rise import rise as rise
     from striate.lenses.saliency import saliency as saliency
     from striate.lenses.score_cam import score_cam as score_cam
+    from striate.lenses.similar_units import similar_units as similar_units
     from striate.lenses.smoothgrad import smoothgrad as smoothgrad
+    from striate.lenses.synthesize import synthesize as synthesize
+    from striate.lenses.unit_card import unit_card as unit_card
 
 
 class _Lenses(ModuleType):

@@ -1,9 +1,11 @@
-"""What all lenses share: options checked, time taken, recipe attached. Not a lens."""
+"""What all lenses share: options checked, pictures read, time taken, recipe attached. Not a lens."""
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import inspect
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -19,7 +21,7 @@ from striate.network import Network
 from striate.results import Heatmap, Recipe, Result
 from striate.targets import Targets
 
-__all__ = ["heatmap", "lens"]
+__all__ = ["fingerprint", "heatmap", "lens"]
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=Result)
@@ -37,13 +39,17 @@ def lens(function: Callable[Concatenate[Network, P], R]) -> Callable[Concatenate
         _check_choices(function.__name__, given)
         options = {name: _plain(value) for name, value in list(given.items())[1:] if name not in ("images", "target")}
         started = time.perf_counter()
+        if given.get("images") is not None:
+            given["images"] = network.batch(given["images"])  # read here, so that the recipe can name them
         result = function(*bound.args, **bound.kwargs)
         seconds = time.perf_counter() - started
         recipe = Recipe(
             lens=function.__name__,
             network=network.name,
             weights=network.weights_hash,
-            target=getattr(result, "target", ()),
+            target=getattr(result, "target", None) or _addresses(given.get("target")),
+            pictures=() if given.get("images") is None else tuple(map(fingerprint, given["images"].cpu())),
+            input=network.spec.to_dict(),
             options=options,
             version=striate.__version__,
             seconds=seconds,
@@ -55,6 +61,12 @@ def lens(function: Callable[Concatenate[Network, P], R]) -> Callable[Concatenate
         return replace(result, recipe=recipe)
 
     return cast("Callable[Concatenate[Network, P], R]", run)
+
+
+def fingerprint(image: Tensor) -> str:
+    """Return sixteen hexadecimal digits of a picture (C, H, W), the same however it lies in memory."""
+    plain = image.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+    return hashlib.blake2b(plain.tobytes(), digest_size=8).hexdigest()
 
 
 def heatmap(
@@ -113,8 +125,26 @@ def _choices(name: str) -> dict[str, tuple[str, ...]]:
     return {option.name: option.choices for option in options if option.kinds == ("choice",) and option.choices}
 
 
+def _addresses(target: Any) -> tuple[str, ...]:
+    """Return a target as it goes into the recipe of a result that does not name its own."""
+    if target is None:
+        return ()
+    several = target.tolist() if hasattr(target, "tolist") else target
+    return tuple(map(_address, several)) if isinstance(several, tuple | list) else (_address(several),)
+
+
+def _address(one: Any) -> str:
+    return f"class:{one}" if isinstance(one, int) else str(_plain(one))
+
+
 def _plain(value: Any) -> Any:
-    """Return an option as it goes into a recipe."""
+    """Return an option as it goes into a recipe; what no text stands for as its kind alone (`remaking`)."""
     if isinstance(value, Tensor):
         return f"tensor {' x '.join(map(str, value.shape))}"
-    return list(value) if isinstance(value, tuple | list) else value
+    if isinstance(value, tuple | list):
+        return [_plain(one) for one in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(path := getattr(value, "path", value), os.PathLike):  # a path, or what was opened from one
+        return os.fspath(path)
+    return f"object {type(value).__name__}"

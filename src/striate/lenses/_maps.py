@@ -11,9 +11,10 @@ from striate.graph import Layer
 from striate.network import Network
 from striate.results import place, stretch
 
-__all__ = ["Placement", "chosen_map", "laid", "placement_notes"]
+__all__ = ["Placement", "Variant", "chosen_map", "laid", "placement_notes", "weighed"]
 
 Placement = Literal["centres", "stretch"]
+Variant = Literal["grad-cam", "grad-cam++", "layer-cam", "hires-cam"]
 
 
 def chosen_map(network: Network, images: Tensor, layer: str | None, method: str) -> Layer:
@@ -50,3 +51,19 @@ def placement_notes(layer: Layer, placement: Placement) -> tuple[str, ...]:
     if placement == "centres" and layer.field.status == "unknown":
         return (f"The receptive field of {layer.address} is unknown, so its map is stretched from edge to edge.",)
     return ()
+
+
+def weighed(maps: Tensor, slopes: Tensor, variant: Variant) -> Tensor:
+    """Sum maps (N, C, h, w), weighed by their gradient, over the channels: (N, h, w). Sources: those of `grad_cam`."""
+    if variant == "hires-cam":
+        return (slopes * maps).sum(1)
+    if variant == "layer-cam":
+        return (slopes.clamp(min=0) * maps).sum(1)
+    if variant == "grad-cam":
+        weights = slopes.mean((2, 3), keepdim=True)
+        return (weights * maps).sum(1)
+    # the score's exponential, of which the paper takes derivatives, cancels up to a factor for each picture
+    below = 2 + maps.sum((2, 3), keepdim=True) * slopes
+    share = 1 / below.where(below != 0, below.new_ones(()))
+    weights = (share * slopes.clamp(min=0)).sum((2, 3), keepdim=True)
+    return (weights * maps).sum(1)

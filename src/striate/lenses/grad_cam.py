@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from torch import Tensor
-
 from striate.lenses._lens import heatmap, lens
-from striate.lenses._maps import chosen_map, laid, placement_notes
+from striate.lenses._maps import Variant, chosen_map, laid, placement_notes, weighed
 from striate.lenses._notes import rule_notes
 from striate.network import Images, Network
 from striate.results import Heatmap
@@ -15,8 +13,6 @@ from striate.tap import gradient
 from striate.targets import Target
 
 __all__ = ["grad_cam"]
-
-Variant = Literal["grad-cam", "grad-cam++", "layer-cam", "hires-cam"]
 
 
 @lens
@@ -64,7 +60,7 @@ def grad_cam(
     batch = network.batch(images)
     chosen = chosen_map(network, batch, layer, "Grad-CAM")
     found = gradient(network, batch, target, at=chosen.address)
-    native = _weighed(found.activation, found.values, variant)
+    native = weighed(found.activation, found.values, variant)
     native = native.clamp(min=0) if relu else native
     scores = laid(native, chosen, placement)
     details: dict[str, str | int] = {"layer": chosen.address, "variant": variant, "placement": placement}
@@ -87,19 +83,3 @@ def grad_cam(
         details=details,
         notes=notes,
     )
-
-
-def _weighed(maps: Tensor, slopes: Tensor, variant: Variant) -> Tensor:
-    """Sum maps (N, C, h, w), weighed by their gradient, over the channels: (N, h, w)."""
-    if variant == "hires-cam":
-        return (slopes * maps).sum(1)
-    if variant == "layer-cam":
-        return (slopes.clamp(min=0) * maps).sum(1)
-    if variant == "grad-cam":
-        weights = slopes.mean((2, 3), keepdim=True)
-        return (weights * maps).sum(1)
-    # the score's exponential, of which the paper takes derivatives, cancels up to a factor for each picture
-    below = 2 + maps.sum((2, 3), keepdim=True) * slopes
-    share = 1 / below.where(below != 0, below.new_ones(()))
-    weights = (share * slopes.clamp(min=0)).sum((2, 3), keepdim=True)
-    return (weights * maps).sum(1)

@@ -6,40 +6,64 @@ from striate.results.activations import Activations
 from striate.results.agreement import Agreement
 from striate.results.arithmetic import Arithmetic, Computed
 from striate.results.base import Recipe, Result, decode_array, encode_array, encode_json
+from striate.results.class_pictures import ClassPictures
+from striate.results.confusions import Confusions
 from striate.results.connections import Connections
 from striate.results.cross_section import CrossSection, Level
+from striate.results.dead_units import DeadUnits
 from striate.results.deletion import DeletionCurves
 from striate.results.drawn import Drawing
+from striate.results.dream import Dream
+from striate.results.embedding import Embedding
 from striate.results.equivariance import Equivariance, Movement
 from striate.results.fields import ReceptiveFields
 from striate.results.filters import FilterBank
+from striate.results.fooling import Fooling
 from striate.results.heatmap import Heatmap
+from striate.results.inversion import Inversion
 from striate.results.kernel_sheet import KernelSheet
+from striate.results.neighbours import Neighbours
+from striate.results.patches import Patches
 from striate.results.pattern import MatrixPattern
 from striate.results.placement import place, stretch
 from striate.results.pointing import Pointing
 from striate.results.predictions import Predictions
 from striate.results.randomisation import Randomisation
 from striate.results.segments import Segments
+from striate.results.similar_units import SimilarUnits
 from striate.results.stability import Stability
+from striate.results.strongest_units import StrongestUnits
+from striate.results.style import Stylised
 from striate.results.surface import Surface
+from striate.results.synthesis import Made, Synthesis
+from striate.results.unit_card import UnitCard
 
 __all__ = [
     "Activations",
     "Agreement",
     "Arithmetic",
+    "ClassPictures",
     "Computed",
+    "Confusions",
     "Connections",
     "CrossSection",
+    "DeadUnits",
     "DeletionCurves",
     "Drawing",
+    "Dream",
+    "Embedding",
     "Equivariance",
     "FilterBank",
+    "Fooling",
     "Heatmap",
+    "Inversion",
     "KernelSheet",
     "Level",
+    "Made",
     "MatrixPattern",
     "Movement",
+    "Neighbours",
+    "Patches",
     "Pointing",
     "Predictions",
     "Randomisation",
@@ -47,8 +71,13 @@ __all__ = [
     "Recipe",
     "Result",
     "Segments",
+    "SimilarUnits",
     "Stability",
+    "StrongestUnits",
+    "Stylised",
     "Surface",
+    "Synthesis",
+    "UnitCard",
     "decode_array",
     "encode_array",
     "encode_json",

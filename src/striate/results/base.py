@@ -45,6 +45,8 @@ class Recipe:
         network: name of the network, such as "efficientnet_lite0".
         weights: hash of all its parameters and buffers.
         target: address explained in each picture; empty for a lens without a target.
+        pictures: sixteen hexadecimal digits of each picture as the network was given it (BLAKE2b).
+        input: what the network expects of a picture (`InputSpec.to_dict`).
         options: all options of the lens as it ran, defaults included.
         version: version of Striate.
         seconds: wall-clock time, in seconds.
@@ -58,6 +60,8 @@ class Recipe:
     network: str = ""
     weights: str = ""
     target: tuple[str, ...] = ()
+    pictures: tuple[str, ...] = ()
+    input: Mapping[str, Json] = field(default_factory=dict)
     options: Mapping[str, Json] = field(default_factory=dict)
     version: str = ""
     seconds: float = 0.0
