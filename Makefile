@@ -1,7 +1,7 @@
 # `make demo` looks at four photographs; `make test` runs every check. Both make their environment first.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo env test lint format reach bench clean
+.PHONY: help demo env test long lint format reach synthesis-report bench clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -17,8 +17,10 @@ help:
 	@echo "make demo    look at four photographs with a trained network, and write a report"
 	@echo "make env     make $(VENV) with everything that development needs"
 	@echo "make test    run every check: style, types, floors, tests"
+	@echo "make long    run the checks that take minutes, such as builds killed at 20 moments"
 	@echo "make format  put the code into its form"
 	@echo "make reach   run the lenses over every family of convnets, and write docs/reach.md"
+	@echo "make synthesis-report  make pictures of channels and classes, and write docs/synthesis.md"
 	@echo "make bench   measure speed against the peers"
 	@echo "make clean   remove what these commands made, $(VENV) included"
 
@@ -55,12 +57,19 @@ lint: env
 test: lint
 	$(BIN)/pytest -n $(JOBS)
 
+long: env
+	$(BIN)/pytest -m long
+
 format: env
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 reach: env
 	$(BIN)/python -m reach
+
+# Parts that are measured already are kept in build/synthesis; CIFAR-10 is named by STRIATE_CIFAR10.
+synthesis-report: env
+	$(BIN)/python -m sheets
 
 bench: env
 	$(BIN)/python -m bench

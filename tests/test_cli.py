@@ -92,7 +92,8 @@ def run(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
         ["lens", "--help"],
         ["--version"],
     ]
-    + [["lens", name, "--help"] for name in registry.names()],
+    + [["lens", name, "--help"] for name in registry.names()]
+    + [["again", "--help"], ["saliency", "--help"], ["grad-cam", "--help"]],
     ids=" ".join,
 )
 def test_help_imports_no_torch(words):
@@ -125,7 +126,7 @@ def test_options_of_a_lens_are_in_its_help(name, capsys):
 
 
 def test_no_option_of_a_lens_hides_one_of_the_source():
-    common = {"out", "help", "pictures", "source", *Source.__dataclass_fields__}
+    common = {"out", "help", "words", "source", *Source.__dataclass_fields__}
     for name in registry.names():
         assert not common & {option.name for option in registry.describe(name).options}
 
@@ -148,7 +149,8 @@ def test_every_field_of_a_source_is_an_option():
     ("words", "message"),
     [
         (["look"], r"Missing argument 'SOURCE'.*\nHelp: striate look --help"),
-        (["lock"], r"No such command 'lock'"),
+        (["lock"], r"No such command 'lock'. Did you mean look\?"),
+        (["salency"], r"No such command 'salency'. Did you mean saliency\?"),
         (["lens", "salency"], r"no lens is called 'salency'"),
         (["look", "efficientnet_lite0", "gone.png"], r"gone\.png"),
         (["layers", "no-such-network"], r"no-such-network"),

@@ -129,7 +129,7 @@ def test_an_address_may_stand_after_the_pictures(typed, tmp_path, capsys):
     ("lens", "words", "message"),
     [
         ("receptive_field", ["0:1@2,3", "0:1@2,4"], r"receptive_field takes one address, got 2: 0:1@2,3, 0:1@2,4"),
-        ("receptive_field", [], r"Missing option '--target'\.\nHelp: striate lens receptive_field --help"),
+        ("receptive_field", [], r"receptive_field needs an ADDRESS.*\nHelp: striate lens receptive_field --help"),
         ("arithmetic", ["gone.png"], r"gone\.png"),
         ("arithmetic", ["0:1@2,3,4"], r"0:1@2,3,4"),
         ("filters", ["0:1@2,3"], r"[Uu]nexpected extra argument"),

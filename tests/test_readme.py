@@ -70,5 +70,5 @@ def test_every_file_and_lens_that_is_named_exists():
         assert (ROOT / target).exists(), target
     from striate import registry
 
-    section = README.split("### Lenses")[1].split("`striate lens NAME")[0]
+    section = README.split("### Lenses")[1].split("`striate NAME --help")[0]
     assert set(re.findall(r"^\| `(\w+)`", section, flags=re.MULTILINE)) == set(registry.names())

@@ -58,3 +58,10 @@ def paths(tmp_path: Path) -> list[Path]:
         Image.fromarray(random.integers(0, 256, (60, 70, 3), dtype=np.uint8)).save(path)
         made.append(path)
     return made
+
+
+@pytest.fixture(autouse=True)
+def short_ascents(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make pictures in a few steps: what a report says of them is tested here, not how good they are."""
+    monkeypatch.setattr("striate.report.sections.sought.STEPS", 4)
+    monkeypatch.setattr("striate.report.sections.sought.FEWEST", 2)

@@ -60,7 +60,7 @@ def read(path):
 
 def test_one_page_says_all(network, paths, tmp_path):
     page, numbers = read(look(network, paths, tmp_path / "out"))
-    for heading in ("What it says", "Why", "Inside", "How this was made"):
+    for heading in ("What it says", "Why", "Inside", "What it looks for", "How this was made"):
         assert heading in page.text
     for one in EXPLANATIONS:
         assert one.name in page.text

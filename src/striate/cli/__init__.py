@@ -1,7 +1,9 @@
 """The command line: parse, call the library, show. Computes nothing, and imports no torch to give help.
 
     striate look SOURCE PICTURE... --out DIR     what a network sees and why, as a report
-    striate lens NAME SOURCE PICTURE...          one lens
+    striate NAME SOURCE PICTURE...               one lens; `striate lens NAME` is the same
+    striate again FILE SOURCE PICTURE...         make a saved result again
+    striate atlas build SOURCE FOLDER --out DIR  see a whole data set once; `striate atlas show DIR`
     striate trust SOURCE PICTURE... --lens NAME  how far to believe what lenses show
     striate layers SOURCE                        the table of layers
     striate size LENGTH --kernel N               how large the output of a kernel is
@@ -18,15 +20,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 import click
 
-from striate import __version__, progress
+from striate import __version__, progress, registry
+from striate.cli.again import again
+from striate.cli.atlas import atlas
 from striate.cli.cost import cost
 from striate.cli.demo import demo
 from striate.cli.kernels import kernels
 from striate.cli.layers import layers
-from striate.cli.lens import lens
+from striate.cli.lens import command_of, lens
 from striate.cli.look import look
 from striate.cli.size import size
 from striate.cli.trust import trust
@@ -36,11 +41,32 @@ from striate.memory import keep_memory
 __all__ = ["command", "main"]
 
 
+class _Commands(click.Group):
+    """The commands, and after them every lens by its name; the lenses are not listed a second time."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = super().get_command(ctx, cmd_name)
+        if found is None and cmd_name.replace("-", "_") in registry.names():
+            return command_of(cmd_name)
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            close = get_close_matches(args[0].replace("-", "_"), [*self.commands, *registry.names()], n=2)
+            hint = f" Did you mean {' or '.join(close)}?" if close else ""
+            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
 @click.group(
     "striate",
-    commands=[look, lens, trust, layers, size, cost, kernels, demo],
+    cls=_Commands,
+    commands=[look, lens, atlas, again, trust, layers, size, cost, kernels, demo],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with: striate demo",
+    epilog="Every lens is a command too, such as: striate saliency SOURCE PICTURE (all of them: striate lens --help). "
+    "Start with: striate demo",
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def striate() -> None:

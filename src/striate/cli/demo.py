@@ -1,9 +1,11 @@
-"""`striate demo`: look at four photographs that come with scikit-image, with EfficientNet-Lite0."""
+"""`striate demo`: look at four photographs that come with scikit-image, in the context of an atlas of all of them."""
 
 from __future__ import annotations
 
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,9 +13,21 @@ from striate.cli.look import write_report
 from striate.cli.source import Source
 from striate.errors import MissingExtraError
 
-__all__ = ["PHOTOGRAPHS", "demo", "demo_pictures"]
+if TYPE_CHECKING:
+    from striate.network import Network
+    from striate.results.drawn import Pixels
+
+__all__ = ["PHOTOGRAPHS", "demo", "demo_pictures", "demo_set"]
 
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
+
+# The other pictures in the package that show something. Each is a class of the demo's atlas.
+_OTHERS = (
+    "brick.png cell.png coins.png grass.png gravel.png hubble_deep_field.jpg ihc.png moon.png "
+    "motorcycle_left.png motorcycle_right.png page.png retina.jpg"
+).split()
+_SIDE = 320  # pixels of a part's longer side: more than the network sees
+_PART = 0.6  # of either side of a photograph that a part of it has
 
 
 @click.command("demo", short_help="Look at four photographs that come along.")
@@ -23,17 +37,82 @@ PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
     default="striate-demo",
     show_default=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where report.html and results.json go.",
+    help="Where report.html, results.json and the atlas go.",
 )
 @click.option("--device", metavar="NAME", help="Where to run: cpu, cuda, cuda:1, mps.")
 def demo(out: Path, device: str | None) -> None:
     """Look at four photographs with EfficientNet-Lite0, trained on ImageNet.
 
     The photographs (an astronaut, a cat, a coffee, a rocket) come with scikit-image, the weights with the
-    extra "demo": nothing is downloaded.
+    extra "demo": nothing is downloaded. An atlas of parts of these and a dozen other pictures that come along
+    shows them in context, and lies in DIR/atlas for `striate lens`.
     """
     click.echo("Looking at an astronaut, a cat, a coffee and a rocket with EfficientNet-Lite0.", err=True)
-    write_report(Source("efficientnet_lite0", device=device), demo_pictures(), out)
+    write_report(Source("efficientnet_lite0", device=device), demo_pictures(), out, atlas=lambda net: _atlas(net, out))
+
+
+def _atlas(network: Network, out: Path) -> Path:
+    """Build the atlas of the demo, anew each time: it takes seconds."""
+    from striate import atlas
+
+    folder = out / "atlas"
+    shutil.rmtree(folder, ignore_errors=True)
+    atlas.build(network, demo_set(out / "pictures"), folder, layers="stages")
+    return folder
+
+
+def demo_set(folder: Path) -> Path:
+    """Cut the photographs into parts: the corners and the middle of each, a folder for each photograph.
+
+    What lies in one folder shows parts of one thing. So the report can tell how often a part's nearest neighbour is of
+    the same thing, by what the network makes of them and by their pixels.
+
+    Args:
+        folder: where the parts are written, as JPEG; what is there stays.
+
+    Returns:
+        The folder.
+
+    Raises:
+        MissingExtraError: scikit-image is not installed, or does not bring the photographs.
+        OutputError: they cannot be written.
+    """
+    from striate.files import write_bytes
+    from striate.images import encode_jpeg
+
+    first = demo_pictures()
+    for path in (*first, *(one for name in _OTHERS if (one := first[0].with_name(name)).is_file())):
+        for name, part in _parts(path).items():
+            file = folder / path.stem / f"{name}.jpg"
+            if not file.exists():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write_bytes(file, encode_jpeg(part))
+    return folder
+
+
+def _parts(path: Path) -> dict[str, Pixels]:
+    """Return the corners and the middle of a photograph, uint8 (H, W, 3), none larger than the network needs."""
+    import numpy as np
+
+    from striate.drawing import resample_bilinear
+    from striate.images import read_image
+
+    whole = np.asarray(read_image(path))
+    height, width = (round(_PART * side) for side in whole.shape[:2])
+    down, across = whole.shape[0] - height, whole.shape[1] - width
+    corners = {
+        "top left": (0, 0),
+        "top right": (0, across),
+        "middle": (down // 2, across // 2),
+        "bottom left": (down, 0),
+        "bottom right": (down, across),
+    }
+    scale = min(1.0, _SIDE / max(height, width))
+    size = round(scale * height), round(scale * width)
+    return {
+        name: resample_bilinear(np.ascontiguousarray(whole[top : top + height, left : left + width]), size)
+        for name, (top, left) in corners.items()
+    }
 
 
 def demo_pictures() -> tuple[Path, ...]:

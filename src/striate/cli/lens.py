@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from striate import registry
-from striate.address import GRAMMAR, parse
+from striate.address import GRAMMAR
 from striate.cli.source import SOURCES, Source, source_options
-from striate.errors import AddressError, OptionError
+from striate.cli.words import check_layers, sort_words
+from striate.errors import OptionError
 from striate.registry import LensInfo, Option
 
 if TYPE_CHECKING:
     from striate.results import Result
 
-__all__ = ["lens"]
+__all__ = ["command_of", "lens"]
 
 _METAVARS = {"int": "N", "float": "NUMBER", "bool": "yes|no", "str": "TEXT"}
 
@@ -30,7 +31,7 @@ class _Lenses(click.Group):
         return registry.names()
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return _make_command(registry.describe(cmd_name))
+        return command_of(cmd_name)
 
 
 @click.group(
@@ -41,6 +42,15 @@ class _Lenses(click.Group):
 )
 def lens() -> None:
     """Look at pictures through one lens."""
+
+
+def command_of(name: str) -> click.Command:
+    """Make the command of a lens from its signature.
+
+    Raises:
+        OptionError: no lens has this name.
+    """
+    return _make_command(registry.describe(name))
 
 
 def _reader(option: Option) -> Callable[[str], object]:
@@ -62,18 +72,29 @@ def _make_command(info: LensInfo) -> click.Command:
 
     text = f"{info.summary}\n\n{info.doc}" if info.doc else info.summary
     epilog = (
-        f"{SOURCES}\n\nADDRESS is {GRAMMAR}; it may stand after the pictures." if info.target is not None else SOURCES
+        f"{SOURCES}\n\nADDRESS is {GRAMMAR}; it may stand among the words after SOURCE."
+        if info.target is not None
+        else SOURCES
     )
     made = click.command(info.name, help=text.replace("``", "`"), short_help=info.summary, epilog=epilog)(run)
     own: list[click.Parameter] = []
-    if "images" in info.needs:
+    if metavar := _words_after_source(info):
         required = "images" in info.required
-        word = "PICTURE..." if required else "[PICTURE]..."
-        kind = click.Path(path_type=Path)
-        own.append(click.Argument(["pictures"], nargs=-1, required=required, metavar=word, type=kind))
+        own.append(click.Argument(["words"], nargs=-1, required=required, metavar=metavar))
     if info.target is not None:
-        option = replace(info.target, required=False)  # it may stand after the pictures as well
-        own.append(_make_option(option, metavar="ADDRESS", more="Once for all pictures, or once for each."))
+        option = replace(info.target, required=False)  # it may stand among the words as well
+        more = "Once for all pictures, or once for each." if "images" in info.needs else "Several times for several."
+        own.append(_make_option(option, metavar="ADDRESS", more=more))
+    if "atlas" in info.needs:
+        own.append(
+            click.Option(
+                ["--atlas"],
+                type=click.Path(file_okay=False, path_type=Path),
+                metavar="FOLDER",
+                required="atlas" in info.required,
+                help="The atlas of this network to look in; striate atlas build makes one.",
+            )
+        )
     own += [_make_option(option, more="Several times for several values.") for option in info.options]
     own.append(
         click.Option(
@@ -115,12 +136,23 @@ def _make_option(option: Option, *, metavar: str | None = None, more: str = "") 
     )
 
 
+def _words_after_source(info: LensInfo) -> str:
+    """Say what may stand after the network: pictures, addresses, both, or nothing."""
+    words = []
+    if "images" in info.needs:
+        words.append("PICTURE..." if "images" in info.required else "[PICTURE]...")
+    if info.target is not None:
+        several = "..." if info.target.many else ""
+        words.append(f"ADDRESS{several}" if info.target.required else f"[ADDRESS]{several}")
+    return " ".join(words)
+
+
 def _look_through(
     info: LensInfo,
     source: Source,
     *,
     out: Path,
-    pictures: tuple[Path, ...] = (),
+    words: tuple[str, ...] = (),
     **options: Any,
 ) -> None:
     """Load, look, save, and say what is to be seen and where it is."""
@@ -130,19 +162,26 @@ def _look_through(
 
     if out.suffix.lower() not in SUFFIXES:  # said before the work is done, not after
         raise OptionError(f"--out {out}: the name must end in one of {', '.join(SUFFIXES)}.")
-    pictures, typed = _without_addresses(info, pictures)
-    if info.target is not None and info.target.required and not typed and not options["target"]:
-        raise click.UsageError("Missing option '--target'.", click.get_current_context(silent=True))
-    if typed:
-        given = options["target"] or ()
-        options["target"] = (*((given,) if isinstance(given, str) else given), *typed)
+    given = sort_words(info, words)
+    if info.target is not None:
+        named = options["target"] or ()
+        options["target"] = (*((named,) if isinstance(named, str | int) else named), *given.addresses)
+        if info.target.required and not options["target"]:
+            raise click.UsageError(
+                f"{info.name} needs an ADDRESS, such as class:0 or LAYER:CHANNEL (striate layers lists the layers).",
+                click.get_current_context(silent=True),
+            )
+        if len(options["target"]) > 1 and not info.target.many:
+            several = ", ".join(map(str, options["target"]))
+            raise OptionError(f"{info.name} takes one address, got {len(options['target'])}: {several}.")
     # only what was typed is passed on: the defaults stand in the signature of the lens alone
     chosen = {name: value for name, value in options.items() if value is not None and value != ()}
     for name, value in chosen.items():
         if isinstance(value, tuple):
             chosen[name] = value[0] if len(value) == 1 else list(value)
-    paths = find_images(pictures) if pictures else []
+    paths = find_images(given.pictures) if given.pictures else []
     network = source.load()
+    check_layers(network, given.layers)
     if paths:
         from striate.reading import read
 
@@ -156,26 +195,6 @@ def _look_through(
     for note in result.recipe.notes:  # what the lens noticed, approximated or put right
         click.echo(note)
     click.echo(str(result.save(out)))
-
-
-def _without_addresses(info: LensInfo, words: tuple[Path, ...]) -> tuple[tuple[Path, ...], tuple[str, ...]]:
-    """Tell addresses among the pictures: words such as layer3:17@6,6 that are no file."""
-    if info.target is None:
-        return words, ()
-    found = [word for word in words if not word.exists() and _is_unit(str(word))]
-    if len(found) > 1 and not info.target.many:
-        raise OptionError(f"{info.name} takes one address, got {len(found)}: {', '.join(map(str, found))}.")
-    if found and len(found) == len(words) and "images" in info.required:
-        raise OptionError(f"{found[0]} is an address, and there is no picture beside it. Name one before it.")
-    return tuple(word for word in words if word not in found), tuple(map(str, found))
-
-
-def _is_unit(word: str) -> bool:
-    try:
-        address = parse(word)
-    except AddressError:
-        return False
-    return address.channel is not None or address.label is not None
 
 
 def _sentences(result: Result, names: Sequence[str]) -> list[str]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from striate.cli.source import SOURCES, Source, source_options
+
+if TYPE_CHECKING:
+    from striate.network import Network
 
 __all__ = ["look"]
 
@@ -35,25 +39,41 @@ __all__ = ["look"]
     show_default=True,
     help="Say under each explanation how far to believe it; takes about as long again.",
 )
-def look(source: Source, pictures: tuple[Path, ...], out: Path, target: str | None, trust: bool) -> None:
+@click.option(
+    "--atlas",
+    metavar="FOLDER",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Put the pictures in the context of a data set: what `striate atlas build` made with this network.",
+)
+def look(
+    source: Source, pictures: tuple[Path, ...], out: Path, target: str | None, trust: bool, atlas: Path | None
+) -> None:
     """Look at pictures (files or folders) with a network, and write a report."""
-    write_report(source, pictures, out, target, trust=trust)
+    write_report(source, pictures, out, target, trust=trust, atlas=atlas)
 
 
 def write_report(
-    source: Source, pictures: tuple[Path, ...], out: Path, target: str | None = None, *, trust: bool = True
+    source: Source,
+    pictures: tuple[Path, ...],
+    out: Path,
+    target: str | None = None,
+    *,
+    trust: bool = True,
+    atlas: Path | Callable[[Network], Path] | None = None,
 ) -> None:
-    """Look at the pictures, and print where the report is."""
+    """Look at the pictures, in the context of an atlas (or what makes it), and print where the report is."""
     from striate.images import find_images
 
     paths = find_images(pictures)  # before the network is loaded: what is misspelt is said at once
     network = source.load()
     for note in network.notes:  # what was assumed of the network; the report says it too
         click.echo(note, err=True)
+    if callable(atlas):
+        atlas = atlas(network)
     from striate.report import look as look_at
 
     def tell(broken: Sequence[str]) -> None:
         each = f"{len(broken)} of {len(paths)} pictures cannot be read and are left out"
         click.echo(f"{each} (the first: {broken[0].rstrip('.')}). The report lists them.", err=True)
 
-    click.echo(str(look_at(network, paths, out, target=target, trust=trust, on_broken=tell)))
+    click.echo(str(look_at(network, paths, out, target=target, trust=trust, atlas=atlas, on_broken=tell)))

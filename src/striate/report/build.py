@@ -17,6 +17,8 @@ import jinja2
 from markupsafe import Markup
 
 from striate import __version__
+from striate.atlas import Atlas
+from striate.atlas import open as open_atlas
 from striate.drawing import ACCENT, INK, NIGHT_INK, NIGHT_PAPER, PAPER, PARTNER
 from striate.files import write_text
 from striate.network import Network
@@ -51,6 +53,7 @@ def look(
     *,
     target: str | None = None,
     trust: bool = True,
+    atlas: Atlas | str | Path | None = None,
     on_broken: Callable[[Sequence[str]], None] | None = None,
 ) -> Path:
     """Look at pictures through all lenses, and write `report.html` and `results.json`.
@@ -64,6 +67,7 @@ def look(
         out: folder to write to; made when it is not there.
         target: address of what is explained; the top class of each picture unless given.
         trust: also say how far to believe each explanation (`striate.trust`); takes about as long again.
+        atlas: what this network saw in a data set, or its folder; puts the pictures in that context.
         on_broken: called with what is wrong with each picture that cannot be read, when there is one.
 
     Returns:
@@ -72,11 +76,13 @@ def look(
     Raises:
         ImageError: not one picture can be read.
         AddressError: no such target.
+        AtlasError: no atlas, or one of another network.
         OptionError: more pictures than a report holds.
         OutputError: the files cannot be written.
         Stopped: someone asked to stop; nothing is written.
     """
-    visit = arrive(network, paths, target, trust=trust)
+    held = _opened(network, atlas)
+    visit = arrive(network, paths, target, trust=trust, atlas=held)
     if visit.broken and on_broken is not None:
         on_broken([broken.text for broken in visit.broken])
     if target is not None:  # a misspelt target is an error of the whole report, not a refusal of each lens
@@ -103,6 +109,15 @@ def look(
     folder = Path(out)
     write_text(folder / "results.json", encode_json(numbers(visit)))
     return write_text(folder / "report.html", page)
+
+
+def _opened(network: Network, atlas: Atlas | str | Path | None) -> Atlas | None:
+    """Open an atlas; a wrong one is an error of the whole report, not a refusal of each lens."""
+    if atlas is None:
+        return None
+    held = atlas if isinstance(atlas, Atlas) else open_atlas(atlas)
+    held.check(network)
+    return held
 
 
 def _check(visit: Visit) -> None:

@@ -19,6 +19,8 @@ from striate.results import Result
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from striate.atlas import Atlas
+
 __all__ = ["MOST_PICTURES", "TASK", "Broken", "Run", "Visit", "arrive"]
 
 TASK = "looking"  # what listeners to its progress hear
@@ -53,6 +55,7 @@ class Visit:
         broken: those that could not be read.
         target: what is explained; None for the top class of each picture.
         trust: explanations are to be checked, which takes about as long as making them.
+        atlas: what the network saw in a data set, in whose context the pictures are put; or None.
         runs: by key, in the order in which they were made.
     """
 
@@ -62,6 +65,7 @@ class Visit:
     broken: tuple[Broken, ...]
     target: str | None
     trust: bool = True
+    atlas: Atlas | None = None
     runs: dict[str, Run] = field(default_factory=dict)
 
     @property
@@ -75,7 +79,7 @@ class Visit:
     def run(self, lens: str, *, key: str | None = None, **options: Any) -> Run:
         """Run a lens on the pictures, or return what it gave when it was run under this key before.
 
-        Pictures and target are handed over where the lens takes them; a `target` among the options counts
+        Pictures, target and atlas are handed over where the lens takes them; a `target` among the options counts
         instead of the visit's.
 
         Args:
@@ -92,6 +96,8 @@ class Visit:
         """
         needs = registry.describe(lens).needs
         given: dict[str, Any] = {"target": self.target} if "target" in needs else {}
+        if "atlas" in needs:
+            given["atlas"] = self.atlas
         pictures = (self.images,) if "images" in needs else ()
         return self.keep(
             key or lens, lens, lambda: registry.function(lens)(self.network, *pictures, **{**given, **options})
@@ -120,7 +126,14 @@ class Visit:
         return self.runs[key]
 
 
-def arrive(network: Network, paths: Sequence[str | Path], target: str | None, *, trust: bool = True) -> Visit:
+def arrive(
+    network: Network,
+    paths: Sequence[str | Path],
+    target: str | None,
+    *,
+    trust: bool = True,
+    atlas: Atlas | None = None,
+) -> Visit:
     """Read the pictures; those that cannot be read are set aside as long as one can.
 
     Args:
@@ -128,6 +141,7 @@ def arrive(network: Network, paths: Sequence[str | Path], target: str | None, *,
         paths: files, and folders to be walked.
         target: what is to be explained.
         trust: whether explanations are to be checked.
+        atlas: of this network.
 
     Raises:
         ImageError: not one picture can be read, or nothing was found.
@@ -142,4 +156,4 @@ def arrive(network: Network, paths: Sequence[str | Path], target: str | None, *,
     reading = read(network, files)
     images = reading.images
     network.graph(*images.shape[2:])  # worked out once, here, so that the first lens is not said to have taken so long
-    return Visit(network, images, reading.paths, reading.broken, target, trust)
+    return Visit(network, images, reading.paths, reading.broken, target, trust, atlas)
