@@ -22,7 +22,7 @@ from striate.atlas.choosing import choose_layers
 
 __all__ = ["run"]
 
-COUNTS = {"resnet18": 512, "efficientnet_lite0": 512, "resnet50": 256}
+COUNTS = {"resnet18": 256, "efficientnet_lite0": 512, "resnet50": 128}
 LEAN = {"sample": 0, "histograms": False, "classes": False, "features": [], "keep": False}
 TOP = 9
 
@@ -31,9 +31,9 @@ def run(*, quick: bool = False) -> Table:
     """Measure networks from arrays, what each statistic adds, from JPEG files, and the memory."""
     table = Table(
         "Building an atlas",
-        "All convolution layers. The bare forward pass runs the same pictures in batches of 4 to 64 (to 256 on a GPU), "
-        "in both orders of memory; the fastest counts, and so does the fastest batch of the build. Plain scans keep "
-        "the maxima and their places, means and deviations: with hooks and numpy, and as network dissection does, "
+        "All convolution layers. The bare forward pass runs the same pictures in batches of 4 to 16 (64 and 256 on a "
+        "GPU), in both orders of memory; the fastest counts, and so does the fastest batch of the build. Plain scans "
+        "keep the maxima and their places, means and deviations: with hooks and numpy, and as network dissection does, "
         "which writes all maps to the disk and reads them again.",
         ("network", "what", "settings", "ms for a picture", "share of the bare pass"),
     )
@@ -54,14 +54,14 @@ def _arrays(name: str, table: Table, *, quick: bool) -> None:
     labels = np.arange(count) % 10
     source = dataset.open(pixels, labels=labels)
     images = torch.stack([source.read(index, net.spec) for index in range(count)]).to(net.device)
-    sizes = (64, 256) if on_gpu else (16,) if quick else (4, 8, 16, 64)
+    sizes = (64, 256) if on_gpu else (16,) if quick else (4, 8, 16)
     with tempfile.TemporaryDirectory() as folder:
         calls: dict[str, Callable[[], object]] = {}
         for order, shape in (("plain", torch.contiguous_format), ("channels last", torch.channels_last)):
             lean, x = frozen(ordered(net, shape).module), images.contiguous(memory_format=shape)
             for size in sizes:
                 calls[f"bare forward|{order}, {size} at a time"] = lambda m=lean, x=x, s=size: _pass(m, x, s)
-        for size in (64, 256) if on_gpu else (16,) if quick else (4, 8, 16):
+        for size in (64, 256) if on_gpu else (16,) if quick else (8, 16):
             calls[f"top {TOP}, mean and std|{size} at a time"] = _builder(net, source, folder, batch=size, **LEAN)
         more = {
             "and histograms": {"histograms": True},
@@ -70,16 +70,14 @@ def _arrays(name: str, table: Table, *, quick: bool) -> None:
             "and features": {"features": None},
         }
         calls |= {f"{what}|": _builder(net, source, folder, **LEAN | change) for what, change in more.items()}
-        calls["hooks and numpy|"] = lambda: _hooks_and_numpy(net, images)
-        seconds = interleaved(calls, repeats=1 if quick else 3)
-        # a scan by way of the disk is too slow for all of them
+        seconds = interleaved(calls, repeats=1 if quick else 2)
+        # plain scans are too slow for all of them
         few = images[: 32 if on_gpu else 16]
-        seconds |= {
-            key: value * count / len(few)
-            for key, value in interleaved(
-                {"maps on disk|": lambda: _by_way_of_the_disk(net, few, Path(folder))}, repeats=1
-            ).items()
+        plain: dict[str, Callable[[], object]] = {
+            "hooks and numpy|": lambda: _hooks_and_numpy(net, few),
+            "maps on disk|": lambda: _by_way_of_the_disk(net, few, Path(folder)),
         }
+        seconds |= {key: value * count / len(few) for key, value in interleaved(plain, repeats=1).items()}
     bare, mine = best(seconds, "bare forward|")[1], best(seconds, f"top {TOP}")[1]
     for what in dict.fromkeys(call.partition("|")[0] for call in seconds):
         fastest, spent = best(seconds, f"{what}|")
@@ -188,7 +186,7 @@ def _files(name: str, table: Table, *, quick: bool) -> None:
             x = images.contiguous(memory_format=shape)
             for size in (16,) if quick else (8, 16):
                 calls[f"bare forward of these|{order}, {size} at a time"] = lambda x=x, s=size: _pass(lean, x, s)
-        seconds = interleaved(calls, repeats=1 if quick else 3)
+        seconds = interleaved(calls, repeats=1 if quick else 2)
     forward = best(seconds, "bare forward of these|")[1] * count / len(images)
     slower = max(seconds["decoding alone|"], forward)
     for what, spent in (

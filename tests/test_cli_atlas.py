@@ -63,12 +63,12 @@ def test_build_says_what_it_made(source, folder, tmp_path, capsys):
     said = capsys.readouterr()
     lines = said.out.splitlines()
     assert lines[0] == "small on 200 pictures of 3 classes in the folder insects."
-    assert lines[1].startswith("198 pictures, 20 units in 2 layers; 0 units are dead (above 0 in no picture). ")
+    assert lines[1].startswith("198 pictures, 20 units in 2 layers, of which 0 are above 0 in no picture. ")
     assert lines[1].endswith("kB on disk.")
     assert lines[2].startswith("Built in ")
     assert lines[3] == str(out)
     assert "1 file with other endings left out (1 .txt)." in said.err
-    assert "2 pictures could not be read and were left out (the first: " in said.err
+    assert "2 pictures could not be used and were left out (the first: " in said.err
     assert f"striate atlas show {out} --broken" in said.err
     made = atlas.open(out)
     assert made.layers == ("0", "2")
@@ -80,7 +80,7 @@ def test_show_says_what_is_in_it(built, capsys):
     said = capsys.readouterr()
     lines = said.out.splitlines()
     assert lines[1].startswith("198 pictures, ")
-    assert lines[3].split() == ["layer", "kind", "map", "dead", "fires"]
+    assert lines[3].split() == ["layer", "kind", "map", "never", "fires"]
     assert lines[4].split()[:2] == ["0", "Conv2d"]
     assert "8 x 8 x 10" in lines[4]
 

@@ -114,3 +114,7 @@ def test_again_makes_the_same_file(chelsea, astronaut, tmp_path, capsys):
     assert "made from 2 pictures, and 1 were given" in capsys.readouterr().err
     assert main(["again", str(chelsea), *source]) == 2
     assert "holds no recipe" in capsys.readouterr().err
+    (tmp_path / "cat.jpg").write_bytes(b"")  # what is wrong is the file, not the name of one that was not asked for
+    assert main(["again", str(tmp_path / "cat.jpg"), *source]) == 2
+    assert "cat.jpg cannot be read" in (said := capsys.readouterr().err)
+    assert "--out" not in said

@@ -10,7 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
+
+from striate.cli import striate as group
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -29,6 +32,37 @@ def run(arguments: list[str], folder: Path) -> str:
     done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+PAGES = [README, *((page).read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("*.md")))]
+LINES = [line for page in PAGES for line in re.findall(r"^striate .*", page, flags=re.MULTILINE)]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_every_command_is_spelt_as_the_command_line_has_it(line):
+    """Command, options and choices; the files that it names need not be there."""
+    command: click.Command = group
+    words, context = shlex.split(line, comments=True)[1:], None
+    while isinstance(command, click.Group):
+        context = command.make_context("striate", words, parent=context)
+        name, found, words = command.resolve_command(context, [*context._protected_args, *context.args])
+        assert found is not None, name
+        command = found
+    try:
+        command.make_context("striate", words, parent=context)
+    except click.BadParameter as error:
+        if "does not exist" not in error.message:
+            raise
+
+
+def test_the_units_that_pages_ask_an_atlas_for_are_in_one(lite0):
+    """An atlas is built of the convolutions unless other layers are named."""
+    from striate.atlas.choosing import choose_layers
+
+    held = {layer.address for layer in choose_layers(lite0, None)}
+    asked = [word for line in LINES if "--atlas" in line for word in line.split() if re.search(r"[a-z0-9]:\d", word)]
+    assert asked
+    assert {word.split(":")[0] for word in asked} <= held
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import types
 import typing
@@ -191,6 +192,38 @@ def test_source_and_function_agree(name):
             assert option.default == parameter.default
         if option.choices is not None:
             assert option.choices == tuple(words(hints[option.name]))
+
+
+def test_an_option_is_the_same_thing_in_all_lenses():
+    """One name for one idea: `layer` is one address, `layers` several, `top` and `units` are whole numbers."""
+    found: dict[str, dict[tuple, list[str]]] = {}
+    for name in names():
+        for option in describe(name).options:
+            found.setdefault(option.name, {}).setdefault((option.kinds, option.many), []).append(name)
+    assert not {name: kinds for name, kinds in found.items() if len(kinds) > 1}
+    assert [many for _, many in found["layer"]] == [False]
+    assert [many for _, many in found["layers"]] == [True]
+
+
+@pytest.mark.parametrize(
+    ("option", "default"),
+    [("seed", 0), ("chunk", None), ("placement", "centres"), ("recipe", "lucid"), ("beside", "guided"), ("relu", True)],
+)
+def test_an_option_has_the_same_default_in_all_lenses(option, default):
+    lenses = [one for name in names() for one in describe(name).options if one.name == option]
+    assert len(lenses) > 1
+    assert {one.default for one in lenses} == {default}
+
+
+def test_editors_know_every_lens():
+    tree = ast.parse((LENSES / "__init__.py").read_text(encoding="utf-8"))
+    known = [
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("striate.lenses.")
+        for alias in node.names
+    ]
+    assert known == names()
 
 
 def words(hint: object) -> list[str]:

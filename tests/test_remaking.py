@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -128,6 +129,51 @@ def test_another_version_is_said(network, images, tmp_path):
     path.write_text(json.dumps(held))
     with pytest.raises(OptionError, match=r"saliency has no option 'colour'\. The recipe is of Striate"):
         striate.again(path, network, images)
+
+
+@pytest.mark.parametrize(
+    ("lens", "changed", "message"),
+    [
+        ("saliency", {"network": "x"}, "saliency has no option 'network'"),
+        ("saliency", {"target": "class:b"}, "saliency has no option 'target'"),
+        ("smoothgrad", {"samples": "many"}, "smoothgrad cannot be given samples='many'. Was the recipe changed"),
+        ("smoothgrad", {"samples": [3, 4]}, "cannot be given samples="),
+        ("smoothgrad", {"samples": None}, "cannot be given samples=None"),
+        ("smoothgrad", {"noise": {"a": 1}}, "cannot be given noise="),
+        ("smoothgrad", {"variant": 3}, "cannot be given variant=3"),
+    ],
+)
+def test_a_recipe_that_was_changed_is_refused_without_a_traceback(network, images, tmp_path, lens, changed, message):
+    path = getattr(striate.lenses, lens)(network, images).save(tmp_path / "kept.json")
+    held = json.loads(path.read_text())
+    held["recipe"]["options"].update(changed)
+    path.write_text(json.dumps(held))
+    with pytest.raises(OptionError, match=re.escape(message)):
+        striate.again(path, network, images)
+    held["recipe"]["options"], held["recipe"]["target"] = {}, [{"a": 1}]
+    path.write_text(json.dumps(held))
+    with pytest.raises(OptionError, match="is no address"):
+        striate.again(path, network, images)
+
+
+def test_a_recipe_without_weights_or_with_no_folder_for_its_atlas(network, images, tmp_path):
+    path = striate.lenses.saliency(network, images).save(tmp_path / "kept.json")
+    held = json.loads(path.read_text())
+    held["recipe"]["weights"] = ""
+    path.write_text(json.dumps(held))
+    with pytest.raises(OptionError, match=r"kept\.json does not say with which weights it was made"):
+        striate.again(path, network, images)
+    held["recipe"] |= {"lens": "dead_units", "options": {"atlas": None}, "target": [], "pictures": []}
+    path.write_text(json.dumps(held))
+    with pytest.raises(OptionError, match="dead_units cannot be given atlas=None"):
+        striate.again(path, network)
+
+
+def test_numbers_of_numpy_stand_in_a_recipe(network, images, tmp_path):
+    first = striate.lenses.smoothgrad(network, images, samples=np.int64(2), noise=np.float32(0.5))
+    assert first.recipe.options["samples"] == 2
+    path = first.save(tmp_path / "kept.npz")
+    assert same_numbers(path, striate.again(path, network, images))
 
 
 def test_files_that_hold_no_recipe(tmp_path):

@@ -107,6 +107,22 @@ def test_counters_and_other_buffers_are_put_back(images):
     assert (module.seen.item(), module.last.item()) == (0, 0)
 
 
+@pytest.mark.parametrize("kind", [torch.float32, torch.int64, torch.bool, torch.uint16, torch.float8_e4m3fn])
+def test_buffers_of_every_number_type_are_put_back(images, kind):
+    class Counting(Small):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("seen", torch.zeros(2).to(kind))
+
+        def forward(self, images: Tensor) -> Tensor:
+            self.seen.copy_(torch.ones(2))
+            return super().forward(images)
+
+    module = Counting()
+    striate.Network(module, SPEC)(images)
+    assert module.seen.float().tolist() == [0, 0]
+
+
 def test_gradients_and_fields_where_the_caller_is_in_inference_mode(images):
     expected = striate.lenses.grad_cam(striate.Network(Small(), SPEC), images, 1)
     network = striate.Network(Small(), SPEC)

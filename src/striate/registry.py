@@ -1,7 +1,7 @@
 """What lenses there are and what options they take, read from their source. Imports no lens and no torch.
 
 A lens is a file `lenses/NAME.py` with a function NAME in it. Its signature and docstring are the only place where
-its options stand; they are read here as text (`ast`), so that `striate lens saliency --help`, the page and the
+its options stand; they are read here as text (`ast`), so that `striate saliency --help`, the page and the
 report know them without waiting for torch to be imported.
 """
 

@@ -28,6 +28,7 @@ from striate.files import shown
 from striate.images import png_text
 from striate.lenses._lens import fingerprint
 from striate.network import Images, Network
+from striate.registry import LensInfo, Option
 from striate.results import Recipe, Result, encode_json
 from striate.results._gallery import figure_png
 from striate.results.base import RECIPE_KEY, SUFFIXES
@@ -66,6 +67,7 @@ def again(
     recipe = read_recipe(path)
     name = shown(Path(path).name)
     info = registry.describe(recipe.lens)
+    _check_options(recipe, info, name)
     chosen = _options(recipe, name, dict(options or {}))
     _check_network(recipe, network, name)
     if info.target is not None and recipe.target:
@@ -76,11 +78,6 @@ def again(
     elif images is not None:
         raise ImageError(f"{name} was made without pictures. Leave them out.")
     lens = registry.function(recipe.lens)
-    if strange := sorted(set(chosen) - set(inspect.signature(lens).parameters)):
-        raise OptionError(
-            f"{name}: {recipe.lens} has no option {strange[0]!r}. The recipe is of Striate {recipe.version}, this is "
-            f"{striate.__version__}."
-        )
     made: Result = lens(network, **chosen)
     notes = _differences(recipe, made.recipe)
     return replace(made, recipe=replace(made.recipe, notes=(*made.recipe.notes, *notes))) if notes else made
@@ -171,6 +168,38 @@ def _is_recipe(plain: Mapping[str, Any]) -> bool:
     )
 
 
+def _check_options(recipe: Recipe, info: LensInfo, name: str) -> None:
+    """Refuse what the lens does not take: of another version, or changed by hand."""
+    known = list(inspect.signature(registry.function(recipe.lens)).parameters)[1:]  # the first is the network
+    readable = {option.name: option for option in info.options}
+    for key, value in recipe.options.items():
+        if key not in known or key in ("images", "target"):
+            raise OptionError(
+                f"{name}: {recipe.lens} has no option {key!r}. The recipe is of Striate {recipe.version}, this is "
+                f"{striate.__version__}."
+            )
+        fits = _fits(readable[key], value) if key in readable else key != "atlas" or _is_folder(value, info)
+        if not fits:
+            raise OptionError(f"{name}: {recipe.lens} cannot be given {key}={value!r}. Was the recipe changed?")
+    if strange := [one for one in recipe.target if not isinstance(one, str)]:
+        raise OptionError(f"{name}: {strange[0]!r} is no address. Was the recipe changed?")
+
+
+def _fits(option: Option, value: Any) -> bool:
+    """Tell whether a value that a recipe holds is of a type that an option takes."""
+    if isinstance(value, list | tuple):
+        return (option.many or _is_unkept(value)) and all(_fits(option, one) for one in value)
+    if value is None:
+        return "None" in option.annotation
+    wanted = {"int", "float", "bool"} if isinstance(value, bool | int | float) else {"str", "choice"}
+    return isinstance(value, bool | int | float | str) and (not wanted.isdisjoint(option.kinds) or _is_unkept(value))
+
+
+def _is_folder(value: Any, info: LensInfo) -> bool:
+    """Tell whether a value that a recipe holds can be an atlas."""
+    return isinstance(value, str) or (value is None and "atlas" not in info.required)
+
+
 def _options(recipe: Recipe, name: str, given: dict[str, Any]) -> dict[str, Any]:
     """Return the options of a recipe, with those filled in that it could not hold."""
     unkept = [key for key, value in recipe.options.items() if _is_unkept(value)]
@@ -200,6 +229,8 @@ def _is_unkept(value: Any) -> bool:
 
 def _check_network(recipe: Recipe, network: Network, name: str) -> None:
     """Refuse a network that would give other numbers."""
+    if not recipe.weights:
+        raise OptionError(f"{name} does not say with which weights it was made. Was the recipe changed?")
     if network.weights_hash != recipe.weights:
         raise NetworkError(
             f"{name} was made with {recipe.network or 'a network'}, whose weights have the hash {recipe.weights}; "

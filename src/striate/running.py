@@ -60,17 +60,27 @@ def _restore_gradients(learning: list[nn.Parameter]) -> None:
         weight.requires_grad_(True)
 
 
+_USUAL = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64)  # of buffers
 _Buffers = list[tuple[dict[str, Tensor | None], str, Tensor, Tensor, int]]  # where, name, buffer, copy, version
 
 
 def _kept_buffers(parts: list[nn.Module]) -> _Buffers:
     """Copy what a forward pass might write into: counters, running statistics."""
-    return [
-        (part._buffers, name, buffer, buffer.detach().clone(), _version(buffer))
-        for part in parts
-        for name, buffer in part._buffers.items()
-        if buffer is not None
+    found = [
+        (part._buffers, name, buffer) for part in parts for name, buffer in part._buffers.items() if buffer is not None
     ]
+    # all of a kind at once: one by one, hundreds of small ones take as long as a layer
+    kinds: dict[tuple[torch.dtype, torch.device], list[int]] = {}
+    for index, (_, _, buffer) in enumerate(found):
+        kinds.setdefault((buffer.dtype, buffer.device), []).append(index)
+    copies: dict[int, Tensor] = {}
+    with torch.no_grad():
+        for (dtype, _), indices in kinds.items():
+            kept = [found[index][2] for index in indices]
+            # times one changes no number, where numbers of that type can be multiplied
+            alike = torch._foreach_mul(kept, 1) if dtype in _USUAL else [one.clone() for one in kept]
+            copies.update(zip(indices, alike, strict=True))
+    return [(*one, copies[index], _version(one[2])) for index, one in enumerate(found)]
 
 
 def _restore_buffers(kept: _Buffers) -> None:

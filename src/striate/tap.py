@@ -120,7 +120,8 @@ def follow(network: Network, images: Tensor, places: Sequence[str], *, logits: b
     """Run a batch as far as the deepest place that is asked for, and keep the way back to the pictures.
 
     What `activations` does, in one piece, for whoever moves the pictures: gradients flow from every output to
-    `images` where those ask for them, and to no weight.
+    `images` where those ask for them, and to no weight. They are taken within `running.undisturbed` as well: a network
+    that saves memory (checkpointing) runs parts of itself once more on the way back.
 
     Args:
         network: that is run.

@@ -130,7 +130,9 @@ def resolve(network: Network, target: Target, images: Tensor) -> Targets:
     plain = asked.tolist() if hasattr(asked, "tolist") else asked
     given = [plain] * count if plain is None or isinstance(plain, str | int) else list(plain)
     if len(given) != count:
-        raise AddressError(f"{len(given)} targets for {count} pictures. Give one, or one for each picture.")
+        raise AddressError(
+            f"{len(given)} targets for {count} picture{'s' * (count != 1)}. Give one, or one for each picture."
+        )
     found = [_resolve_one(network, graph, one) for one in given]
     places = {place for place, *_ in found}
     if len(places) > 1:

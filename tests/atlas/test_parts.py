@@ -118,6 +118,14 @@ def test_lots_depend_on_the_name_alone() -> None:
         (None, [0, 9, 2], [0, 9, 2], False),  # more classes than it has
         (["a", "b", "c", "d", "e"], [0, 4, 2], [0, 4, 2], True),  # as many as it has
         (["a", "b"], [0, 1, 1], [0, 1, 1], False),
+        # by the alphabet, where one that is called otherwise (bull for cow) stands elsewhere than with the network
+        (["bird", "bull", "dog", "fish", "great cat"], [0, 1, 2], [0, 1, 2], False),
+        (
+            ["bird", "kitty", "fish", "dog", "cow"],
+            [0, 1, 2],
+            [0, 1, 2],
+            True,
+        ),  # numbered otherwise than by the alphabet
     ],
 )
 def test_when_labels_are_the_networks_classes(

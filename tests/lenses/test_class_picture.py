@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import striate
+from striate import progress
 from striate.errors import AddressError, OptionError
 from striate.remaking import same_numbers
 
@@ -89,3 +90,22 @@ def test_what_cannot_be_asked(network):
         striate.lenses.class_picture(network, 0, size=[3])
     with pytest.raises(OptionError, match="steps must be at least 1"):
         striate.lenses.class_picture(network, 0, steps=0)
+
+
+def test_a_stop_keeps_what_was_made(network):
+    def hear(event):
+        if event.task == "class pictures" and event.done == 2:
+            stop.stop()
+
+    with progress.stoppable() as stop, progress.listen(hear):
+        made = striate.lenses.class_picture(network, [0, 1], steps=9)
+    assert "Stopped at step 2 of 9, as asked: the best so far is kept." in made.recipe.notes
+    assert (made.scores > made.begun).all()
+
+
+def test_faint_pictures_are_drawn_stronger_and_that_is_said(network):
+    made = striate.lenses.class_picture(network, [0, 1], steps=2, recipe="simonyan", start="grey")
+    assert int(np.abs(made.pictures.astype(int) - 128).max()) < 40
+    for index, drawing in enumerate(made.drawings()):
+        assert drawing.caption.endswith("times as strong.")
+        assert np.ptp(drawing.pixels.astype(int)) > 2 * np.ptp(made.shown(index).astype(int))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, precision_score, recall_score
@@ -114,3 +116,32 @@ def test_an_atlas_that_cannot_be_judged(network, images, tmp_path):
         confusions(network, small_atlas(tmp_path / "b", network, images, label_names=["x", "y", "z"]))
     with pytest.raises(OptionError, match="worst must be 0 or more, got -1"):
         confusions(network, tmp_path / "a", worst=-1)
+
+
+def test_names_come_from_the_labels_where_the_network_has_none(images, tmp_path):
+    unnamed = make_network()
+    unnamed.class_names = None
+    made = small_atlas(tmp_path / "a", unnamed, images)
+    made.label_names, made.labels_are_classes = ("ape", "bear", "cat"), True
+    assert confusions(unnamed, made, explain=False).class_names == ("ape", "bear", "cat")
+
+
+def test_a_network_that_takes_one_picture_at_a_time_gives_the_same(network, atlas, found):
+    single = make_network()
+    single.one_by_one = True
+    one_by_one = confusions(single, atlas, worst=5)
+    assert len(one_by_one.mistakes) == len(found.mistakes) == 5
+    for mine, right in zip(one_by_one.mistakes, found.mistakes, strict=True):
+        np.testing.assert_array_equal(mine.pixels, right.pixels)
+        np.testing.assert_allclose(mine.for_said, right.for_said, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(mine.for_true, right.for_true, rtol=1e-4, atol=1e-6)
+
+
+def test_both_classes_of_a_mistake_are_named_however_long_their_names(found):
+    names = tuple(f"a very long name of the class with number {index}" for index in range(3))
+    for shown in (replace(found, class_names=names), replace(found, class_names=names, layer="")):
+        one = shown.mistakes[0] if shown.layer else replace(shown.mistakes[0], for_said=None, for_true=None)
+        lines = shown._lines(one, 70 if shown.layer else 24)
+        assert f"{one.said} (" in lines[0]
+        assert f"{one.true}, loss {one.loss:.2g}"[:10] in " ".join(lines)
+        assert max(map(len, lines)) <= (70 if shown.layer else 24)

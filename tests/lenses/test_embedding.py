@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
@@ -103,3 +105,21 @@ def test_what_cannot_be_laid_out(network, atlas):
         embedding(network, atlas, show="grid", pictures=30_000)
     with pytest.raises(OptionError, match="pictures lies from 3"):
         embedding(network, atlas, pictures=2)
+
+
+def test_three_pictures_by_umap_and_pictures_that_are_gone(network, tmp_path):
+    pytest.importorskip("umap")
+    files = [tmp_path / f"{index}.png" for index in range(3)]
+    few = small_atlas(tmp_path / "a", network, pictures_of(network, 3), features=["deep"], paths=files)
+    found = embedding(network, few, method="umap", show="pictures")
+    assert np.isfinite(found.places).all()
+    assert "Too few pictures" in found.belief()
+    assert found.recipe.notes[0].startswith("3 pictures cannot be read any more, and their places stay empty.")
+
+
+def test_colours_are_spoken_of_only_where_there_are_as_many(network, atlas):
+    found = embedding(network, atlas)
+    assert "Colours are classes." in found.caption()
+    many = replace(found, classes=np.arange(60) % 40)
+    assert "Colours" not in many.caption()
+    assert "The names that there is room for are classes." in many.caption()

@@ -39,7 +39,7 @@ def pictures(count: int = 2, channels: int = 3, height: int = 26, width: int = 3
 
 def test_convolutions_move_with_the_picture_and_nothing_stays():
     net = network(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 5, 5, padding=2, dilation=1), nn.ReLU())
-    result = equivariance(net, pictures(), layer=["0", "3"], shift=8, scales=[], angles=[])
+    result = equivariance(net, pictures(), layers=["0", "3"], shift=8, scales=[], angles=[])
     shifts = result.curves["shift"]
     assert shifts.amounts == tuple(float(pixels) for pixels in range(9))
     assert shifts.clean == (True, True)
@@ -53,7 +53,7 @@ def test_convolutions_move_with_the_picture_and_nothing_stays():
 def test_strides_move_with_multiples_of_themselves(direction):
     net = network(nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.ReLU(), nn.MaxPool2d(2), height=40, width=48)
     images = pictures(height=40, width=48)
-    result = equivariance(net, images, layer=["0", "2"], shift=9, direction=direction, scales=[], angles=[])
+    result = equivariance(net, images, layers=["0", "2"], shift=9, direction=direction, scales=[], angles=[])
     assert result.strides == (2, 4)
     for layer, stride in (("0", 2), ("2", 4)):
         errors = result.error("shift", layer)
@@ -69,7 +69,7 @@ def test_only_a_kernel_that_turns_into_itself_turns_with_the_picture():
     layers[0].weight.data = torch.tensor([[[[0.0, 1, 0], [1, -4, 1], [0, 1, 0]]]], dtype=torch.float64)
     layers[1].weight.data = torch.tensor([[[[0.0, 0, 0], [-1, 0, 1], [0, 0, 0]]]], dtype=torch.float64)
     images = pictures(1, 1, 21, 21)
-    result = equivariance(net, images, layer=["0", "1"], shift=0, scales=[], angles=[0, 45, 90, 180, 270])
+    result = equivariance(net, images, layers=["0", "1"], shift=0, scales=[], angles=[0, 45, 90, 180, 270])
     laplace, difference = result.error("rotation", "0"), result.error("rotation", "1")
     assert max(laplace[[0, 2, 3, 4]]) < EXACT
     assert laplace[1] > 0.1  # the squares of its grid do not turn by 45 degrees
@@ -81,12 +81,12 @@ def test_only_a_kernel_that_turns_into_itself_turns_with_the_picture():
 
 def test_what_looks_at_single_pixels_moves_with_everything():
     net = network(nn.Conv2d(3, 4, 1), nn.ReLU())
-    result = equivariance(net, pictures(), layer=["0", "1"], shift=2, scales=[0.7, 1.0, 1.4], angles=[0, 20, 77])
+    result = equivariance(net, pictures(), layers=["0", "1"], shift=2, scales=[0.7, 1.0, 1.4], angles=[0, 20, 77])
     for kind in ("scale", "rotation"):
         assert max(result.error(kind, "0")) < EXACT
         rectified = result.error(kind, "1")  # interpolating before or behind a rectifier is not the same
         assert min(rectified[index] for index, amount in enumerate(result.curves[kind].amounts) if amount > 1) > 0.01
-    with_three = equivariance(network(nn.Conv2d(3, 4, 3)), pictures(), layer="0", shift=0, scales=[1.4], angles=[20])
+    with_three = equivariance(network(nn.Conv2d(3, 4, 3)), pictures(), layers="0", shift=0, scales=[1.4], angles=[20])
     assert float(with_three.error("scale", "0")[0]) > 0.1
     assert float(with_three.error("rotation", "0")[0]) > 0.1
 
@@ -99,7 +99,7 @@ def test_pooled_values_of_the_lecture():
     row = torch.tensor([0.1, 1.0, 0.2, 0.3], dtype=torch.float64).repeat(6)[1:-1]  # 22 wide: 20 clear of the border
     net = network(nn.Conv2d(1, 1, 1, bias=False), nn.MaxPool2d((1, 3), 1), channels=1, height=4, width=22)
     net.module[0].weight.data.fill_(1)
-    result = equivariance(net, row.expand(1, 1, 4, 22), layer=["0", "1"], shift=1, scales=[], angles=[])
+    result = equivariance(net, row.expand(1, 1, 4, 22), layers=["0", "1"], shift=1, scales=[], angles=[])
     shifts = result.curves["shift"]
     assert float(shifts.shares[0, 0, 1]) == 1
     assert float(shifts.shares[1, 0, 1]) == 1
@@ -126,7 +126,7 @@ def test_the_figure_of_the_lecture_itself():
 
 def test_where_the_border_cannot_be_left_out_the_result_says_so():
     layers = [nn.Conv2d(3, 3, 7, padding=3) for _ in range(5)]
-    result = equivariance(network(*layers), pictures(1), layer=["0", "4"], shift=3, scales=[], angles=[])
+    result = equivariance(network(*layers), pictures(1), layers=["0", "4"], shift=3, scales=[], angles=[])
     assert result.curves["shift"].clean == (True, False)
     assert float(result.error("shift", "0").max()) < EXACT
     assert float(result.error("shift", "4")[1:].min()) > 1e-3
@@ -136,7 +136,7 @@ def test_where_the_border_cannot_be_left_out_the_result_says_so():
 def test_pieces_and_pictures_do_not_matter():
     net = network(nn.Conv2d(3, 4, 3, stride=2), nn.ReLU())
     images = pictures(3)
-    options = {"layer": "1", "shift": 3, "scales": [0.8, 1.3], "angles": [10.0, 90.0]}
+    options = {"layers": "1", "shift": 3, "scales": [0.8, 1.3], "angles": [10.0, 90.0]}
     whole = equivariance(net, images, **options)
     small = equivariance(net, images, chunk=2, **options)
     single = [equivariance(net, images[index : index + 1], **options) for index in range(3)]
@@ -155,7 +155,7 @@ def test_pieces_and_pictures_do_not_matter():
 
 
 def test_a_real_network_on_a_photograph(lite0, chelsea, tmp_path):
-    result = equivariance(lite0, chelsea, layer=["blocks.1", "blocks.2"], shift=8, scales=[0.8, 1.0], angles=[0, 90])
+    result = equivariance(lite0, chelsea, layers=["blocks.1", "blocks.2"], shift=8, scales=[0.8, 1.0], angles=[0, 90])
     for layer, stride in (("blocks.1", 4), ("blocks.2", 8)):
         errors = result.error("shift", layer)
         assert result.curves["shift"].clean == (True, True)
@@ -177,7 +177,7 @@ def test_a_real_network_on_a_photograph(lite0, chelsea, tmp_path):
 
 
 def test_amounts_are_drawn_from_left_to_right():
-    options = {"layer": "0", "shift": 0, "scales": []}
+    options = {"layers": "0", "shift": 0, "scales": []}
     result = equivariance(network(nn.Conv2d(3, 4, 3)), pictures(1), angles=[90, 0, 45], **options)
     curves = [line for axes in result.figure().axes[1:] for line in axes.lines if len(line.get_xdata()) == 3]
     assert len(curves) >= 4
@@ -194,8 +194,8 @@ def test_large_shifts_are_cut_and_the_recipe_says_so():
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     [
-        ({"layer": "9"}, AddressError, "no layer '9'"),
-        ({"layer": "2"}, NetworkError, r"layer '2' gives 1 x 4 x 1 x 1: no map, so nothing can move in it"),
+        ({"layers": "9"}, AddressError, "no layer '9'"),
+        ({"layers": "2"}, NetworkError, r"layer '2' gives 1 x 4 x 1 x 1: no map, so nothing can move in it"),
         ({"shift": -2}, OptionError, "shift must be 0 or more, got -2"),
         ({"scales": [1.0, 0.0]}, OptionError, "scales must lie between 0.1 and 10, got 0.0"),
         ({"angles": [400.0]}, OptionError, "angles must lie between -360 and 360 degrees, got 400.0"),
@@ -211,6 +211,6 @@ def test_what_makes_no_sense(options, kind, message):
 def test_too_many_curves_and_none():
     net = network(*(nn.ReLU() for _ in range(8)))
     with pytest.raises(OptionError, match="8 layers are too many curves for one drawing"):
-        equivariance(net, pictures(1), layer=[str(index) for index in range(8)])
+        equivariance(net, pictures(1), layers=[str(index) for index in range(8)])
     with pytest.raises(NetworkError, match="no layer of small gives a map of more than one unit"):
         equivariance(network(nn.AdaptiveAvgPool2d(1), nn.Conv2d(3, 2, 1)), pictures(1))

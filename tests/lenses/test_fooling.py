@@ -12,6 +12,7 @@ from PIL import Image
 from torch import nn
 
 import striate
+from striate import progress
 from striate.errors import AddressError, ImageError, OptionError
 from striate.remaking import same_numbers
 
@@ -87,38 +88,38 @@ def test_numbers_arrays_and_pictures(from_photograph):
 
 def test_one_channel_one_class_and_many_pictures(small):
     images = small.spec.normalise(torch.randint(256, (3, 1, 12, 16), generator=torch.Generator().manual_seed(0)) / 255)
-    made = striate.lenses.fooling(small, 2, images, step=2.0)
+    made = striate.lenses.fooling(small, 2, images, step_size=2.0)
     assert made.pictures.shape == (3, 1, 12, 16)
     assert made.target == ("class:c",) * 3
     assert made.succeeded.all()
     assert made.drawings()[0].pixels.shape == (12, 16, 3)
     assert not made.recipe.notes
-    many = striate.lenses.fooling(small, [0, 1, 2] * 4, step=2.0)
+    many = striate.lenses.fooling(small, [0, 1, 2] * 4, step_size=2.0)
     assert len(many.drawings()) == 1  # a sheet
     assert len(np.unique(many.starts.reshape(12, -1), axis=0)) == 12  # each from noise of its own
 
 
 def test_noise_is_that_of_the_class_alone_or_in_a_batch(small):
-    alone = striate.lenses.fooling(small, 2, step=2.0, seed=4)
-    batch = striate.lenses.fooling(small, [0, 2], step=2.0, seed=4)
+    alone = striate.lenses.fooling(small, 2, step_size=2.0, seed=4)
+    batch = striate.lenses.fooling(small, [0, 2], step_size=2.0, seed=4)
     np.testing.assert_array_equal(alone.starts[0], batch.starts[1])
     np.testing.assert_array_equal(alone.pictures[0], batch.pictures[1])
-    other = striate.lenses.fooling(small, 2, step=2.0, seed=5)
+    other = striate.lenses.fooling(small, 2, step_size=2.0, seed=5)
     assert (other.starts != alone.starts).any()
 
 
 def test_made_again_from_the_file(small, tmp_path):
-    path = striate.lenses.fooling(small, ["class:a", "class:c"], step=2.0, seed=9).save(tmp_path / "fooled.npz")
+    path = striate.lenses.fooling(small, ["class:a", "class:c"], step_size=2.0, seed=9).save(tmp_path / "fooled.npz")
     assert same_numbers(path, striate.again(path, small))
 
 
 def test_photographs_that_are_not_of_8_bits_are_rounded_and_that_is_said(small):
-    made = striate.lenses.fooling(small, 1, small.spec.normalise(torch.full((1, 1, 12, 16), 0.3014)), step=2.0)
+    made = striate.lenses.fooling(small, 1, small.spec.normalise(torch.full((1, 1, 12, 16), 0.3014)), step_size=2.0)
     assert "rounded, by up to 0.14 levels" in made.recipe.notes[0]  # 76.857 levels
 
 
 def test_a_failure_is_said(small):
-    made = striate.lenses.fooling(small, 1, small.spec.normalise(torch.zeros(1, 1, 12, 16)), steps=1, step=0.1)
+    made = striate.lenses.fooling(small, 1, small.spec.normalise(torch.zeros(1, 1, 12, 16)), steps=1, step_size=0.1)
     assert made.sentence(0).startswith("It failed: b has ")
     assert "0 of 1 picture" in made.caption()
     assert made.sentence(0).endswith("without any change.")
@@ -135,3 +136,14 @@ def test_what_cannot_be_asked(small):
         striate.lenses.fooling(small, [0, 1, 2], torch.zeros(2, 1, 12, 16))
     with pytest.raises(ImageError, match="3 channels for small"):
         striate.lenses.fooling(small, 0, torch.zeros(1, 3, 12, 16))
+
+
+def test_a_stop_keeps_how_far_they_have_come(small):
+    def hear(event):
+        if event.task == "fooling step" and event.done == 2:
+            stop.stop()
+
+    with progress.stoppable() as stop, progress.listen(hear):
+        made = striate.lenses.fooling(small, [0, 2], step_size=0.6)
+    assert any(note.startswith("Stopped, as asked") for note in made.recipe.notes)
+    assert (made.largest > 0).any()

@@ -152,3 +152,23 @@ def test_what_cannot_be_asked(network, others, atlas):
         neighbours(network, others, atlas, layer="secnd_relu")
     with pytest.raises(AtlasError, match="was built with"):
         neighbours(make_network(seed=5), others, atlas)
+
+
+def test_names_come_from_the_labels_where_the_network_has_none(network, images, tmp_path):
+    unnamed = make_network()
+    unnamed.class_names = None
+    said = network(images).argmax(1).tolist()
+    made = small_atlas(tmp_path / "a", unnamed, images, features=["head"], labels=said)
+    made.label_names, made.labels_are_classes = ("ape", "bear", "cat"), True
+    found = neighbours(unnamed, images[:4], made, top=3, pixels=False)
+    assert found.said == tuple(("ape", "bear", "cat")[index] for index in said[:4])
+    for picture in range(4):
+        for index in found.spaces[0].indices[picture].tolist():
+            assert found.is_other(picture, index) == (said[index] != said[picture])
+
+
+def test_a_picture_of_the_atlas_is_never_its_own_neighbour(network, images, atlas):
+    found = neighbours(network, images[:1], atlas, top=COUNT - 1, pixels=False)
+    assert 0 not in found.spaces[0].indices
+    with pytest.raises(OptionError, match="40 neighbours of a picture that is in the atlas itself, which holds 39 oth"):
+        neighbours(network, images[:1], atlas, top=COUNT, pixels=False)

@@ -42,7 +42,7 @@ def answers(network, images, place):
 
 
 def test_correlations_are_those_of_numpy(network, images, atlas):
-    found = similar_units(network, atlas, "deep:3", top=50, patches=1, beside="none")
+    found = similar_units(network, atlas, "deep:3", units=50, top=1, beside="none")
     own = answers(network, images, "deep")[:, 3]
     truth = {}
     for place in PLACES:
@@ -57,11 +57,11 @@ def test_correlations_are_those_of_numpy(network, images, atlas):
 
 
 def test_the_same_unit_after_its_rectifier_is_passed_over_and_its_twin_is_found(network, atlas):
-    found = similar_units(network, atlas, "first:0", top=2, patches=1, beside="none")
+    found = similar_units(network, atlas, "first:0", units=2, top=1, beside="none")
     assert found.rows[1].address == "first:4"
     assert found.correlations[1] == pytest.approx(1)
     assert all(row.address != "first_relu:0" for row in found.rows)
-    inside = similar_units(network, atlas, "first:0", top=9, within="layer", patches=1, beside="none")
+    inside = similar_units(network, atlas, "first:0", units=9, within="layer", top=1, beside="none")
     assert [row.address.split(":")[0] for row in inside.rows] == ["first"] * 4  # 0, 4 and two that hear
     assert "(first)" in inside.caption()
 
@@ -91,7 +91,7 @@ def test_chance_is_what_unrelated_answers_reach():
 
 
 def test_a_unit_that_answers_alike_to_all_has_no_likes(network, atlas):
-    found = similar_units(network, atlas, "first:2", patches=1, beside="none")
+    found = similar_units(network, atlas, "first:2", top=1, beside="none")
     assert len(found) == 0
     assert "its answers are all the same" in found.caption()
     assert found.figure() is not None
@@ -100,14 +100,14 @@ def test_a_unit_that_answers_alike_to_all_has_no_likes(network, atlas):
 def test_what_cannot_be_is_explained(network, atlas):
     with pytest.raises(AddressError, match="'first' is a whole layer"):
         similar_units(network, atlas, "first")
-    with pytest.raises(OptionError, match="top must be at least 1"):
-        similar_units(network, atlas, "first:0", top=0)
+    with pytest.raises(OptionError, match="units must be at least 1"):
+        similar_units(network, atlas, "first:0", units=0)
     with pytest.raises(OptionError, match="no within 'network'"):
         similar_units(network, atlas, "first:0", within="network")
 
 
 def test_it_is_made_again_from_its_recipe(network, atlas, tmp_path):
-    first = similar_units(network, atlas, "class:bee", top=3, patches=2)
+    first = similar_units(network, atlas, "class:bee", units=3, top=2)
     recipe = json.loads(first.save(tmp_path / "one.json").read_text())["recipe"]
     again = similar_units(network, target=recipe["target"][0], **recipe["options"])
     for key, array in first.arrays().items():

@@ -89,6 +89,15 @@ def test_it_starts_from_photographs(network):
         synthesize(network, ["2:0", "2:1", "2:2"], images)
 
 
+def test_photographs_are_cut_not_distorted(network):
+    # a light square in the middle of 60 x 64 pixels, which is 20 x 20 of them, stays a square of as many
+    square = torch.zeros(1, 3, 60, 64)
+    square[..., 20:40, 22:42] = 1
+    result = synthesize(network, "2:1", network.spec.normalise(square), size=(30, 64), steps=1)
+    light = result.made[0].frames[0, 0, 0] > 127
+    assert (light.any(0).sum(), light.any(1).sum()) == (20, 20)
+
+
 def test_objectives_of_ones_own(network):
     goals = [direction(network, "2", torch.tensor([1.0, 0.0, -1.0, 0.0])), objective(network, "0:1") * 2.0]
     result = synthesize(network, goals, steps=2)
@@ -157,6 +166,8 @@ WRONG = {
     "no unit was named": (AddressError, [], {}),
     "no class 'wasp'": (AddressError, "class:wasp", {}),
     "no start 'gray'": (OptionError, "2:1", {"start": "gray"}),
+    "start='grey' and photographs": (OptionError, "2:1", {"start": "grey", "images": torch.zeros(1, 3, 60, 64)}),
+    "chunk must be at least 1, got 0": (OptionError, "2:1", {"chunk": 0}),
 }
 
 
@@ -166,6 +177,15 @@ def test_wrong_requests_are_explained(network, message):
     with pytest.raises(kind) as error:
         synthesize(network, target, **{"steps": 1, **options})
     assert message in str(error.value)
+
+
+def test_without_maps_several_pictures_of_a_class_differ_by_their_seeds_alone():
+    flat = striate.Network(nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 6, 4)), striate.InputSpec(3, 8, 6))
+    with pytest.raises(OptionError, match="no layer with a map at which pictures of class:1 could be kept apart"):
+        synthesize(flat, "class:1", several=2, steps=1)
+    pictures = synthesize(flat, "class:1", several=2, diversity=0, steps=1).made[0].pictures
+    assert not np.array_equal(pictures[0], pictures[1])
+    assert len(synthesize(flat, "1:2", several=2, steps=1)) == 2  # a vector that is asked for is compared itself
 
 
 def test_it_is_a_lens_that_needs_no_picture():

@@ -38,7 +38,21 @@ def test_beside_each_value_stands_the_best_of_the_pictures(visit):
             peaks = result.grid(depth["layer"])[:, cell["channel"]].amax((1, 2))
             assert cell["real"] == pytest.approx(float(peaks.max()))
             assert cell["name"] == visit.names[int(peaks.argmax())]
+            assert cell["below"] == (cell["reached"] < 0.999 * cell["real"])
             assert cell["reached"] == pytest.approx(float(_peak(visit, cell["address"])))
+
+
+def test_a_picture_that_stays_below_a_photograph_is_marked(visit):
+    build(visit)
+    made = visit.runs["synthesize"].result.made[0]
+    made.peaks[:] = [-1e9, *[1e9] * (len(made) - 1)]
+    values = build(visit)
+    assert values["below"]
+    assert [cell["below"] for cell in values["depths"][0]["cells"]] == [True] + [False] * (len(made) - 1)
+    (section,) = [section for section in _sections() if section.name == "sought"]
+    text = str(_render(section, visit))
+    assert "such a picture fell short" in text
+    assert text.count('class="other"') == sum(cell["below"] for one in values["depths"] for cell in one["cells"])
 
 
 def _peak(visit, address):
@@ -73,7 +87,7 @@ def test_on_the_page(visit):
     (section,) = [section for section in _sections() if section.name == "sought"]
     text = str(_render(section, visit))
     assert text.count("<img") == 2 * CHANNELS + len(build(visit)["classes"])
-    assert re.search(r"<code title=\"\d:\d+\">:\d+</code> [\d.]+; in a picture", text)
+    assert re.search(r"<code title=\"\d:\d+\">:\d+</code> reaches [\d.]+; <span title=\"[^\"]+\"", text)
 
 
 def test_one_channel_and_no_names(grey_network, paths):

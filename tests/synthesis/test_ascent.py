@@ -243,6 +243,15 @@ def test_a_silent_unit_is_woken(silent, recipe):
     assert ascent.notes == ()
 
 
+def test_a_silent_unit_is_woken_by_small_steps_too(silent):
+    # it takes about fifty of them, each along a signal of its own
+    goals = [objective(silent, "3:1"), objective(silent, "3:2")]
+    ascent = ascend(silent, goals, recipe=replace(PLAIN, climb=Constant(2.0)), steps=200)
+    assert ascent.start_values.tolist() == [0.0] * 2
+    assert bool((ascent.curve[:, :30] == 0).all())
+    assert bool((ascent.reached > 0).all())
+
+
 def test_what_no_gradient_reaches_is_said(silent):
     # a class whose weights are all zero depends on nothing
     with torch.no_grad():

@@ -41,7 +41,7 @@ def network(weights):
 def test_every_step_goes_along_the_sign_of_the_weights(network, weights):
     start = torch.full((1, 2, 6, 5), 100, dtype=torch.uint8)
     confidence = 0.9
-    found = deceive(network, start, [1], confidence=confidence, step=2.0, steps=50)
+    found = deceive(network, start, [1], confidence=confidence, step_size=2.0, steps=50)
     # by hand: the n-th step is 2 * (1 + n / 10) levels long, whatever the momentum, as the gradient never turns
     values, goal = start.double(), math.log(confidence / (1 - confidence)) + 0.05
     expected = 0
@@ -63,12 +63,12 @@ def test_what_is_good_from_the_start_stays_as_it_is(network, weights):
 def test_each_picture_by_itself(network):
     starts = noise(2, 6, 5, [torch.Generator().manual_seed(seed) for seed in range(5)])
     classes = [1, 0, 1, 0, 1]
-    together = deceive(network, starts, classes, step=1.0)
+    together = deceive(network, starts, classes, step_size=1.0)
     for row in range(5):
-        alone = deceive(network, starts[row : row + 1], classes[row : row + 1], step=1.0)
+        alone = deceive(network, starts[row : row + 1], classes[row : row + 1], step_size=1.0)
         assert torch.equal(alone.pictures[0], together.pictures[row])
         assert alone.steps[0] == together.steps[row]
-    pieces = deceive(network, starts, classes, step=1.0, chunk=2)
+    pieces = deceive(network, starts, classes, step_size=1.0, chunk=2)
     assert torch.equal(pieces.pictures, together.pictures)
     said = say(network, together.pictures.numpy(), classes)
     assert (said.probabilities > 0.99).all()
@@ -106,8 +106,8 @@ def test_stopping_keeps_what_was_reached(network):
     ("options", "message"),
     [
         ({"confidence": 1.0}, "confidence must lie between 0 and 1, got 1.0"),
-        ({"step": 0.0}, "step must be above 0 levels"),
-        ({"step": math.nan}, "step must be above 0 levels"),
+        ({"step_size": 0.0}, "step_size must be above 0 levels"),
+        ({"step_size": math.nan}, "step_size must be above 0 levels"),
         ({"steps": 0}, "steps must be at least 1"),
         ({"chunk": 0}, "chunk must be at least 1"),
     ],
@@ -131,6 +131,8 @@ def test_networks_that_cannot_be_fooled(weights):
 
     with pytest.raises(NetworkError, match="do not depend on the picture by way of a gradient"):
         deceive(striate.Network(Cut(weights), striate.InputSpec(2, 6, 5)), start, [1])
+    with pytest.raises(NetworkError, match="has a single class, whose probability is 1 whatever"):
+        deceive(striate.Network(nn.Sequential(nn.Flatten(), nn.Linear(60, 1)), striate.InputSpec(2, 6, 5)), start, [0])
 
 
 def test_what_is_said_is_of_the_pictures_at_the_input_size(network, weights):

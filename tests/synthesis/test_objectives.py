@@ -106,6 +106,16 @@ def test_likeness_is_one_for_equal_pictures_and_zero_for_orthogonal_ones():
     torch.testing.assert_close(reading.likeness(tapped, found), torch.tensor([0.5, 0.5, 0.0]) * 0.5 * 4 / 3)
 
 
+def test_vectors_are_kept_apart_as_maps_are():
+    network = striate.Network(nn.Sequential(nn.Flatten(), nn.Identity()), striate.InputSpec(1, 1, 2))
+    reading = Reading([objective(network, "1:0").diverse()] * 2, network.device)
+    for second, likeness in (([2.0, 0.0], 1.0), ([0.0, 2.0], 0.0)):
+        pictures = torch.tensor([[1.0, 0.0], second]).view(2, 1, 1, 2)
+        tapped = tap.follow(network, pictures, reading.places)
+        found = reading.values(tapped)
+        torch.testing.assert_close(reading.likeness(tapped, found), likeness * found.abs().mean().expand(2))
+
+
 def test_only_pictures_of_the_same_objective_are_kept_apart(network, images):
     goals = [objective(network, "0:1").diverse(), objective(network, "0:2").diverse(), objective(network, "0:3")]
     reading = Reading(goals, network.device)

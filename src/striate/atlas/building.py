@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,12 @@ from striate.atlas import opened, store
 from striate.atlas.locking import locked
 from striate.atlas.merging import merge
 from striate.atlas.opened import Atlas
-from striate.atlas.planning import Plan, make_plan, settings_of
+from striate.atlas.planning import Plan, is_steady, make_plan, settings_of
 from striate.atlas.ranks import Ranks, ranks_here
 from striate.atlas.scanning import scan
 from striate.atlas.shares import is_finished
 from striate.dataset.pictures import PictureSet
-from striate.errors import AtlasError, OptionError
+from striate.errors import AtlasError, DataError, OptionError, OutputError
 from striate.files import shown, write_text
 from striate.network import Network
 
@@ -50,6 +50,7 @@ def build(
 ) -> Atlas:
     """Send every picture of a set through a network once, and keep what the units of its layers gave.
 
+    Pictures that cannot be read, or for which the network gives NaN or infinity, are left out and listed.
     Where there is an atlas already it is extended: by the pictures of `source` that it has not seen, and by the
     layers and features that it has not. What was interrupted, in whatever way, goes on when it is started again, and
     gives the same atlas. Under torchrun the processes share the work; `out` must be a folder that all of them see.
@@ -80,10 +81,11 @@ def build(
     Raises:
         AddressError: no such layer.
         AtlasError: another build is at work there, or the atlas that is there does not go with this.
-        DataError: the source cannot be opened, or holds no pictures.
+        DataError: the source cannot be opened, holds no pictures, or others each time it is read.
         NetworkError: the network cannot be run, or a layer has no values.
         OptionError: an option makes no sense.
-        OutputError: the disk is full or may not be written to; what was there before is as it was.
+        OutputError: there is something else in the folder, the disk is full, or may not be written to; what was there
+            before is as it was.
         Stopped: the user asked to stop; finished shares are kept.
     """
     given = {
@@ -96,15 +98,19 @@ def build(
     }  # fmt: skip
     _check(given)
     pictures = dataset.open(source)
+    if not is_steady(pictures):
+        raise _changing(pictures)
     folder = Path(out)
     with ranks_here() as ranks, ExitStack() as stack:
 
         def hold() -> None:
+            _check_free(folder)
             stack.enter_context(locked(folder))
 
         ranks.together(hold, first_only=True)
-        while _step(network, pictures, folder, layers, features, given, ranks, workers):
-            pass
+        done: set[str] = set()
+        while kind := _step(network, pictures, folder, layers, features, given, ranks, workers, done):
+            done.add(kind)
     return opened.open(folder)
 
 
@@ -116,6 +122,36 @@ def _check(given: dict[str, Any]) -> None:
         raise OptionError(f"dtype must be 'float16' or 'float32', got {given['dtype']!r}.")
 
 
+def _check_free(folder: Path) -> None:
+    """Make sure that a folder holds nothing but an atlas, or what a build left: what else is there would be lost.
+
+    Raises:
+        OutputError: it does, or cannot be looked into.
+    """
+    work = folder / "work"
+    if not folder.is_dir() or (folder / store.MANIFEST).exists() or (work / _PLAN).exists():
+        return
+    try:
+        # a build that was killed at its very beginning left its lock, and a folder with an unfinished file at most
+        begun = work.is_dir() and all(entry.name.startswith(".") for entry in work.iterdir())
+        free = {"lock", "work"} if begun else {"lock"}
+        others = sorted(entry.name for entry in folder.iterdir() if entry.name not in free and entry.name[0] != ".")
+    except OSError as error:
+        raise store.unwritable(folder, error) from error
+    if others:
+        raise OutputError(
+            f"{shown(folder)} is no atlas, and not empty ({', '.join(others[:3])}{', ...' * (len(others) > 3)}). An "
+            "atlas needs a folder of its own: name one that is empty, or not there yet."
+        )
+
+
+def _changing(source: PictureSet) -> DataError:
+    return DataError(
+        f"{source.description}: they are others each time they are read, and an atlas has to find the same ones again. "
+        "Leave random crops, flips and the like out of its transform."
+    )
+
+
 def _step(
     network: Network,
     source: PictureSet,
@@ -125,8 +161,9 @@ def _step(
     given: dict[str, Any],
     ranks: Ranks,
     workers: int | None,
-) -> bool:
-    """Plan what is to be done next and do it; tell whether there was anything."""
+    done: Collection[str],
+) -> str:
+    """Plan what is to be done next and do it; return its kind, "" where there was nothing."""
     held: list[tuple[Atlas | None, Plan]] = []
     work = folder / "work"
 
@@ -136,6 +173,8 @@ def _step(
         found = make_plan(network, source, base, layers, features, settings)
         if found is None:
             return ""
+        if found.kind in done:
+            raise _changing(source)
         held.append((base, found))
         return json.dumps(found.identity, sort_keys=True)
 
@@ -147,7 +186,7 @@ def _step(
         )
     if not held:
         ranks.together(lambda: _tidy(folder), first_only=True)
-        return False
+        return ""
     base, found = held[0]
     job = found.job
 
@@ -170,7 +209,7 @@ def _step(
         shutil.rmtree(work, ignore_errors=True)
 
     ranks.together(put_together, first_only=True)
-    return True
+    return found.kind
 
 
 def _prepare(work: Path, identity: dict[str, Any]) -> None:
@@ -189,7 +228,8 @@ def _prepare(work: Path, identity: dict[str, Any]) -> None:
         raise AtlasError(
             f"{shown(file)} is broken ({error}). Remove the folder {shown(work)} to begin anew."
         ) from error
-    if was is None or was.get("base") != identity["base"]:
+    begun = any(work.glob("share-*"))  # else nothing is lost: it ended in its first share, for want of memory, say
+    if was is None or was.get("base") != identity["base"] or (was != identity and not begun):
         shutil.rmtree(work, ignore_errors=True)  # it was merged, and only not removed any more, or not all of it
         was = None
     if was is not None and was != identity:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from striate.errors import AddressError, NetworkError
-from striate.graph import Graph, Layer
+from striate.graph import Graph, Layer, keeps
 from striate.network import Network
 
 __all__ = ["WORDS", "choose_features", "choose_layers", "is_measurable"]
@@ -49,7 +49,7 @@ WORDS: dict[str, Callable[[Network, Graph], list[Layer]]] = {
 
 def is_measurable(layer: Layer) -> bool:
     """Tell whether a layer gives a map (N, C, h, w) or a vector (N, C) for each picture."""
-    return layer.spatial is not None or len(layer.shape) == 2
+    return layer.shape[0] == 1 and (layer.spatial is not None or len(layer.shape) == 2)
 
 
 def choose_layers(network: Network, layers: str | Sequence[str] | None) -> list[Layer]:
@@ -72,7 +72,7 @@ def choose_layers(network: Network, layers: str | Sequence[str] | None) -> list[
     chosen: set[str] = set()
     for text in asked:
         if text in WORDS and text not in graph.names:
-            found = [layer for layer in WORDS[text](network, graph) if is_measurable(layer)]
+            found = [layer for layer in WORDS[text](network, graph) if is_measurable(layer) and _sees(graph, layer)]
             if not found:
                 there = ", ".join(graph.names[:6]) + (", ..." if len(graph.names) > 6 else "")
                 raise NetworkError(f"{network.name} has no {text} among its modules. Name layers of it: {there}.")
@@ -88,13 +88,18 @@ def choose_layers(network: Network, layers: str | Sequence[str] | None) -> list[
     return [layer for layer in graph.layers if layer.address in chosen]
 
 
+def _sees(graph: Graph, layer: Layer) -> bool:
+    """Tell whether a layer gives something for each picture; else it has no step, as one that encodes positions."""
+    return layer.row is not None or all(other.row is None for other in graph.layers)  # no steps are known at all
+
+
 def choose_features(network: Network, features: str | Sequence[str] | None) -> list[Layer]:
     """Return the layers whose features are kept for every picture, in the order of the network.
 
     Args:
         network: that has them.
-        features: addresses; None for the last map and, where that is another number of features, what the last
-            layer reads. An empty list for none.
+        features: addresses; None for the last map and, where that is more than its mean, what the last layer reads.
+            An empty list for none.
 
     Raises:
         AddressError: no such layer.
@@ -108,14 +113,23 @@ def choose_features(network: Network, features: str | Sequence[str] | None) -> l
     if any(is_measurable(layer) for layer in graph.maps()):
         found.append(graph.last_map())
     last = _before_classifier(graph)
-    if last is not None and all(last.channels != one.channels for one in found):
+    if last is not None and not any(_is_pooled(graph, last, one) for one in found):
         found.append(last)
     order = {layer.address: index for index, layer in enumerate(graph.layers)}
     return sorted(found, key=lambda layer: order[layer.address])
 
 
+def _is_pooled(graph: Graph, vector: Layer, from_map: Layer) -> bool:
+    """Tell whether a vector is a map pooled, and nothing else."""
+    row = vector.row
+    while row is not None and row >= 0 and row != from_map.row:
+        step = graph.rows[row]
+        row = step.inputs[0] if len(step.inputs) == 1 and keeps(step.kind) else None
+    return vector.channels == from_map.channels and row is not None and row == from_map.row
+
+
 def _before_classifier(graph: Graph) -> Layer | None:
-    """Return the layer whose vector the last linear layer reads, passing over dropout; None where there is none."""
+    """Return the layer whose vector the last linear layer reads, passing over dropout and functions (ReLU, say)."""
     if len(graph.ends) != 1 or graph.rows[graph.ends[0]].kind != "Linear":
         return None
     row = graph.rows[graph.ends[0]].inputs[0] if graph.rows[graph.ends[0]].inputs else -1
@@ -125,7 +139,7 @@ def _before_classifier(graph: Graph) -> Layer | None:
         if found is not None and not found.keeps:
             return found
         inputs = graph.rows[row].inputs
-        if len(inputs) != 1 or len(graph.rows[row].shape) != 1:
+        if len(inputs) != 1 or len(graph.rows[row].shape) != 2:
             return found
         row = inputs[0]
     return None

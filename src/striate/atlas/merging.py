@@ -20,7 +20,7 @@ import striate
 from striate.atlas import store
 from striate.atlas.joining import Units, from_atlas
 from striate.atlas.opened import Atlas, as_json
-from striate.atlas.planning import Plan, row_of, source_number
+from striate.atlas.planning import Plan, row_of, source_number, still_broken
 from striate.atlas.shares import drawn, lots, read_share
 from striate.dataset.pictures import PictureSet
 from striate.errors import AtlasError
@@ -62,6 +62,10 @@ class _Merge:
         self.before = 0 if base is None or plan.kind == "layers" else len(base)
         good, self.broken = self._survey()
         self.indices = self.job.indices[good]
+        self.before_broken: list[dict[str, Any]] = []
+        if base is not None:
+            again = self.job.indices if plan.kind == "pictures" else np.zeros(0, np.int64)
+            self.before_broken = still_broken(source, base, again)
         self.count = self.before + len(good)
         # the number of each picture of the job in the atlas: those that are broken have none
         self.numbers = np.full(self.job.first + len(self.job.indices), -1, np.int64)
@@ -120,7 +124,7 @@ class _Merge:
                 "class_names": self.network.class_names,
             },
             "pictures": self.count,
-            "broken": len(self.broken) + (0 if self.base is None else len(self.base.broken)),
+            "broken": len(self.broken) + len(self.before_broken),
             "label_names": base["label_names"] if named and base else None if labels is None else labels.names,
             "labels_are_classes": base["labels_are_classes"] if named and base else bool(labels and labels.are_classes),
             "sources": self._sources(),
@@ -236,12 +240,11 @@ class _Merge:
         old = [] if self.base is None else self.base.pictures.rows
         new = (row_of(self.source, index, number) for index in self.indices.tolist())
         store.write_lines(self.data, "pictures", _chained(old, new))
-        old = [] if self.base is None else self.base.broken_rows
         broken = (
             row_of(self.source, int(self.job.indices[place]), number) | {"reason": reason}
             for place, reason in self.broken
         )
-        store.write_lines(self.data, "broken", _chained(old, broken))
+        store.write_lines(self.data, "broken", _chained(self.before_broken, broken))
 
     def _sources(self) -> list[dict[str, Any]]:
         entries = [] if self.base is None else list(self.base.manifest["sources"])

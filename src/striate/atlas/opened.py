@@ -93,6 +93,11 @@ class Atlas:
         self.probabilities = self.arrays["probabilities"]
         self.losses = self._maybe("losses")
         self.logits = self._maybe("logits")
+        if len(self.pictures) != len(self.predictions):
+            raise AtlasError(
+                f"the atlas {shown(path)} is not whole: its list has {len(self.pictures):,} of "
+                f"{len(self.predictions):,} pictures. Copy it again, with all that is in its folder, or build it anew."
+            )
 
     def __repr__(self) -> str:
         return f"Atlas({self.manifest['network']['name']}, {len(self.pictures):,} pictures, {len(self.layers)} layers)"
@@ -182,7 +187,10 @@ class Atlas:
     def _feature_index(self, place: str | None, what: str) -> int:
         places = [entry["place"] for entry in self.manifest["features"] if entry[what]]
         if not places:
-            raise AddressError(f"the atlas {shown(self.path)} was built without {what}. Build it with features=.")
+            raise AddressError(
+                f"the atlas {shown(self.path)} was built without {what}. Build into it again to add "
+                "them: features=LAYER (--features LAYER)."
+            )
         wanted = places[-1] if place is None else place
         if wanted not in places:
             raise AddressError(

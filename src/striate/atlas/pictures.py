@@ -14,7 +14,7 @@ from torch import Tensor
 
 from striate import dataset
 from striate.dataset.pictures import PictureSet
-from striate.errors import ImageError
+from striate.errors import DataError, ImageError
 from striate.files import shown
 from striate.network import Network
 from striate.spec import InputSpec
@@ -79,7 +79,12 @@ class Pictures:
         file = self.path(index)
         if file is None:
             row = self.rows[index]
-            return self._set(row["source"], index).read(row["index"], self._spec)
+            source = self._set(row["source"], index)
+            if row["index"] >= len(source):
+                raise ImageError(
+                    f"picture {self.name(index)} of the atlas is no longer there: {source.description} are left."
+                )
+            return source.read(row["index"], self._spec)
         if not file.exists():
             raise ImageError(
                 f"{shown(file)}, picture {index} of the atlas, is no longer there. If the pictures were moved, say "
@@ -96,7 +101,15 @@ class Pictures:
                     f"picture {self.name(index)} of the atlas came from memory, and the atlas was built without copies "
                     "of the pictures. Build it with keep=True to have them in it."
                 )
-            self._sets[number] = dataset.open(**origin)
+            # of several sources only one can be meant; a folder holds pictures with files of their own
+            moved = {} if self._moved is None or self._moved.is_dir() else {"source": str(self._moved)}
+            try:
+                self._sets[number] = dataset.open(**(origin | moved))
+            except DataError as error:
+                raise ImageError(
+                    f"{error} If the pictures of the atlas were moved, say where they are: "
+                    "striate.atlas.open(PATH, source=FILE)."
+                ) from error
         return self._sets[number]
 
     def shown(self, index: int, side: int | None = None) -> NDArray[np.uint8]:

@@ -17,12 +17,23 @@ from striate.atlas.opened import Atlas, as_json
 from striate.atlas.scanning import Job
 from striate.atlas.shares import cut, drawn, lots
 from striate.dataset.pictures import PictureSet
-from striate.errors import AtlasError, DataError
+from striate.errors import AtlasError, DataError, OptionError
 from striate.files import shown
 from striate.graph import Layer
 from striate.network import Network
 
-__all__ = ["DEFAULTS", "Labels", "Plan", "find_labels", "make_plan", "row_of", "settings_of", "source_number"]
+__all__ = [
+    "DEFAULTS",
+    "Labels",
+    "Plan",
+    "find_labels",
+    "is_steady",
+    "make_plan",
+    "row_of",
+    "settings_of",
+    "source_number",
+    "still_broken",
+]
 
 _PROBES = 16  # pictures by whose numbers a set without files is known again
 
@@ -79,6 +90,7 @@ def settings_of(network: Network, source: PictureSet, base: Atlas | None, given:
 
     Raises:
         AtlasError: the atlas was begun with others.
+        OptionError: they do not go with the network.
     """
     if base is not None:
         was: dict[str, Any] = base.manifest["options"]
@@ -93,6 +105,8 @@ def settings_of(network: Network, source: PictureSet, base: Atlas | None, given:
     if settings["batch"] is None:
         # fixed, whatever the number of threads: the same pictures together give the same bits
         settings["batch"] = 1 if network.one_by_one else 16 if network.device.type == "cpu" else 128
+    if network.one_by_one and settings["batch"] > 1:
+        raise OptionError(f"batch must be 1, got {settings['batch']}: {network.name} takes one picture at a time.")
     if settings["keep"] is None:
         settings["keep"] = source.origin is None and source.path(0) is None
     return settings
@@ -102,7 +116,8 @@ def find_labels(network: Network, source: PictureSet) -> Labels | None:
     """Return the labels of a set, and tell whether they are classes of the network.
 
     They are where each name is one of the network's (then they are renumbered to its order), where there are as many
-    as it has classes, or where they have no names and are within its classes.
+    as it has classes, or where they have no names and are within its classes. Not so where names were numbered by the
+    alphabet and only some are the network's: a class that is called otherwise moves those between.
     """
     if not source.labelled:
         return None
@@ -110,10 +125,12 @@ def find_labels(network: Network, source: PictureSet) -> Labels | None:
     if names is None:
         return Labels(values, network.class_names, True) if int(values.max()) < classes else Labels(values, None, False)
     own = None if network.class_names is None else [_plain(name) for name in network.class_names]
-    if own is not None and len(set(own)) == len(own) and {_plain(name) for name in names} <= set(own):
-        order = np.array([own.index(_plain(name)) for name in names], np.int64)
+    theirs = [_plain(name) for name in names]
+    if own is not None and len(set(own)) == len(own) and set(theirs) <= set(own):
+        order = np.array([own.index(name) for name in theirs], np.int64)
         return Labels(np.where(values >= 0, order[values], -1), network.class_names, True)
-    if len(names) == classes:
+    moved = own is not None and theirs != own and bool(set(theirs) & set(own)) and list(names) == sorted(names)
+    if len(names) == classes and not moved:
         return Labels(values, network.class_names or names, True)
     return Labels(values, names, False)
 
@@ -256,19 +273,21 @@ def _identity(
 
 
 def _new_pictures(source: PictureSet, base: Atlas) -> NDArray[np.int64]:
-    """Return the pictures of a set that the atlas has not seen.
+    """Return the pictures of a set that the atlas has not seen, and those that were broken and are others now.
 
     Raises:
         AtlasError: one that it has seen was changed since.
     """
-    known = _known(base)
+    seen = {_row_key(row): row.get("mark") for row in base.pictures.rows}
+    broken = {_row_key(row): row.get("mark") for row in base.broken_rows}
     number = _same_source(source, base)
     new = []
     for index in range(len(source)):
         key, mark = _key(source, index, number)
-        if key not in known:
+        # a picture that could not be used is not tried again as long as it is the same
+        if key not in seen and (key not in broken or (mark is not None and broken[key] != mark)):
             new.append(index)
-        elif mark is not None and known[key] != mark:
+        elif key in seen and mark is not None and seen[key] != mark:
             raise AtlasError(
                 f"{key} was changed since the atlas {shown(base.path)} saw it. Build another atlas, or put the "
                 "picture back."
@@ -283,10 +302,11 @@ def _indices_in(source: PictureSet, base: Atlas) -> NDArray[np.int64]:
     return np.array([where.get(_row_key(row), -1) for row in base.pictures.rows], np.int64)
 
 
-def _known(base: Atlas) -> dict[str, str | None]:
-    seen = {_row_key(row): row.get("mark") for row in base.pictures.rows}
-    # a picture that could not be read is not tried again as long as it is the same
-    return seen | {_row_key(row): row.get("mark") for row in base.broken_rows}
+def still_broken(source: PictureSet, base: Atlas, again: NDArray[np.int64]) -> list[dict[str, Any]]:
+    """Return the pictures that an atlas had set aside, without those of a set that are tried again."""
+    number = _same_source(source, base)
+    tried = {_key(source, index, number)[0] for index in again.tolist()} if len(base.broken_rows) else set()
+    return [row for row in base.broken_rows if _row_key(row) not in tried]
 
 
 def _row_key(row: dict[str, Any]) -> str:
@@ -321,6 +341,11 @@ def _probes(source: PictureSet) -> list[list[Any]]:
         return []
     indices = np.unique(np.linspace(0, len(source) - 1, _PROBES).astype(int)).tolist()
     return [[index, source.mark(index)] for index in indices]
+
+
+def is_steady(source: PictureSet) -> bool:
+    """Tell whether a few pictures of a set are the same when they are read twice, as random crops are not."""
+    return _probes(source) == _probes(source)
 
 
 def row_of(source: PictureSet, index: int, number: int) -> dict[str, Any]:

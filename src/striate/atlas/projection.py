@@ -165,7 +165,8 @@ def _umap(vectors: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     progress.report(progress.Event(TASK, 0, None, note="UMAP"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # few vectors, disconnected ones: the trustworthiness says what came of it
-        made = umap.UMAP(random_state=seed, n_jobs=1, n_neighbors=min(15, len(vectors) - 1))
+        start = "spectral" if len(vectors) > 3 else "random"  # of 3 there are not the 3 eigenvectors that it takes
+        made = umap.UMAP(random_state=seed, n_jobs=1, n_neighbors=min(15, len(vectors) - 1), init=start)
         places = made.fit_transform(vectors.astype(np.float32))
     progress.report(progress.Event(TASK, 1, 1))
     return np.nan_to_num(np.asarray(places, dtype=np.float64))

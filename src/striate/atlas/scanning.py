@@ -85,8 +85,12 @@ def scan(
         workers: decoding threads; see `dataset.stream`.
         watch: called before each batch; may raise to end the pass.
 
+    Pictures for which the network gives NaN or infinity are set aside like those that cannot be read, and the others
+    of their batch run again without them.
+
     Raises:
-        NetworkError: the network cannot be run, or a layer gives what has no value.
+        NetworkError: the network cannot be run, a layer gives what has no value, or the numbers of all of the first
+            pictures are not finite.
         OptionError: the memory of the device does not hold a batch.
         OutputError: a share cannot be written.
         Stopped: the user asked to stop; finished shares are kept.
@@ -111,12 +115,14 @@ def scan(
     with contextlib.closing(batches):
         for share in mine:
             tally.begin(job.first + share.start)
-            pass_ = _Pass(network, job, tally)
+            pass_ = _Pass(network, source, job, tally)
             for start in range(share.start, share.stop, batch):
                 progress.report(progress.Event(TASK, done, total, _rate(done, time.monotonic() - started)))
                 watch()
                 pass_.take(next(batches), start)
                 done += min(batch, share.stop - start)
+            if job.first + share.start == 0:
+                pass_.check_some()
             write_share(work, share, pass_.finish())
     progress.report(progress.Event(TASK, total, total))
 
@@ -132,14 +138,16 @@ def _rate(pictures: int, seconds: float) -> str:
 class _Pass:
     """One share on its way."""
 
-    def __init__(self, network: Network, job: Job, tally: Tally) -> None:
+    def __init__(self, network: Network, source: PictureSet, job: Job, tally: Tally) -> None:
         self.network = network
+        self.source = source
         self.job = job
         self.tally = tally
         self.pooled = {layer.address: layer for layer in job.features}
         self.tallied = frozenset(tally.places)
         self.kept: dict[str, list[Array]] = defaultdict(list)
         self.broken: list[tuple[int, str]] = []
+        self.unusable: list[str] = []
         self.wanted: dict[str, dict[int, list[str]]] = {}
         for layer in {one.address: one for one in (*job.layers, *job.features)}.values():
             self.wanted.setdefault(layer.name, {}).setdefault(layer.call, []).append(layer.address)
@@ -153,14 +161,46 @@ class _Pass:
         self.broken += [(start + place, reasons[int(asked[place])]) for place in np.flatnonzero(~good).tolist()]
         if not count:
             return
-        places = start + np.flatnonzero(good)
-        self.tally.expect(job.sample[places].tolist())
-        logits = self._run(self._filled(self.network.batch(batch.images)), places)[:count].float()
-        labels = None if job.labels is None else job.labels[places]
-        self.tally.settle(job.first + places, labels)
-        self.kept["places"].append(places)
-        if job.outputs:
-            self._keep_outputs(logits, labels)
+        places, images = start + np.flatnonzero(good), self.network.batch(batch.images)
+        while True:
+            self.tally.expect(job.sample[places].tolist())
+            kept, wrong = self._run(self._filled(images), places)
+            if not wrong:
+                break
+            self._set_aside({int(places[row]): why for row, why in wrong.items()})
+            rows = [row for row in range(len(places)) if row not in wrong]
+            if not rows:
+                return
+            # as if they had been broken from the beginning
+            places, images = places[rows], images[rows]
+        self.tally.settle(job.first + places, None if job.labels is None else job.labels[places])
+        for name, part in kept.items():
+            self.kept[name].append(part)
+
+    def _set_aside(self, wrong: dict[int, str]) -> None:
+        """List pictures of the job as unusable, with the reasons.
+
+        Raises:
+            NetworkError: they are in the atlas already, which new layers cannot leave.
+        """
+        for place, why in sorted(wrong.items()):
+            reason = f"{self.source.name(int(self.job.indices[place]))}: {why}"
+            if not self.job.outputs:
+                raise NetworkError(f"{reason} The picture is in the atlas. Leave the layer out.")
+            self.broken.append((place, reason))
+            self.unusable.append(reason)
+
+    def check_some(self) -> None:
+        """Make sure that there is a picture to go on with.
+
+        Raises:
+            NetworkError: there would be, but for what the network gives.
+        """
+        if self.unusable and "places" not in self.kept:
+            raise NetworkError(
+                f"{self.unusable[0]} None of the first {len(self.unusable):,} pictures can be used, so it is hardly "
+                "the pictures: look for NaN among the weights, or leave the layer out."
+            )
 
     def _filled(self, images: Tensor) -> Tensor:
         """Fill a batch up: for small ones, and other orders in memory, PyTorch takes ways that round otherwise."""
@@ -173,9 +213,12 @@ class _Pass:
         full[len(images) :] = images[-1:]
         return full
 
-    def _run(self, images: Tensor, places: NDArray[np.int64]) -> Tensor:
+    def _run(self, images: Tensor, places: NDArray[np.int64]) -> tuple[dict[str, Array], dict[int, str]]:
+        """Run pictures; return what is kept of each, and for which rows there are no finite numbers, and why."""
         seen: set[str] = set()
         total = len(images)
+        kept: dict[str, Array] = {"places": places}
+        wrong: dict[int, str] = {}
 
         def see(place: str, output: Tensor) -> None:
             seen.add(place)
@@ -185,7 +228,7 @@ class _Pass:
                 arranged = self.pooled[place].arranged(output, total)
                 if place not in self.tallied:
                     means = arranged.float().mean((2, 3)) if arranged.dim() == 4 else arranged.float()
-                self._keep_features(place, arranged, means, places)
+                self._keep_features(kept, wrong, place, arranged, means)
 
         module = self.network.module
         try:
@@ -204,12 +247,23 @@ class _Pass:
                 f"layer {missing[0]!r} was not reached on some pictures: the network takes another way for them. "
                 "Leave the layer out."
             )
-        return logits
+        if self.job.outputs:
+            self._keep_outputs(kept, wrong, logits[: len(places)].float())
+        for row, place in self.tally.unusable(len(places)).items():
+            wrong[row] = f"layer {place!r} gives NaN, infinite or immense values (above 1e19) for it."
+        return kept, wrong
 
-    def _keep_features(self, place: str, arranged: Tensor, means: Tensor, places: NDArray[np.int64]) -> None:
-        number = list(self.pooled).index(place)
+    def _keep_features(
+        self, kept: dict[str, Array], wrong: dict[int, str], place: str, arranged: Tensor, means: Tensor
+    ) -> None:
+        places, number = kept["places"], list(self.pooled).index(place)
         kind = np.dtype(self.job.settings["dtype"])
-        self.kept[f"features-{number}"].append(means[: len(places)].cpu().numpy().astype(kind))
+        with np.errstate(over="ignore"):
+            features = means[: len(places)].cpu().numpy().astype(kind)
+        for row in np.flatnonzero(~np.isfinite(features).all(1)).tolist():
+            hint = " float16 ends at 65,504; float32 (dtype=, --dtype) holds more." if kind == np.float16 else ""
+            wrong[row] = f"layer {place!r} gives features for it that are not finite as {kind}.{hint}"
+        kept[f"features-{number}"] = features
         rows = np.flatnonzero(self.job.vectors[places])
         if not len(rows):
             return
@@ -223,27 +277,32 @@ class _Pass:
             positions = np.stack([spots // width, spots % width], 1)
         else:
             found, positions = arranged[torch.from_numpy(rows)], np.full((len(rows), 2), -1)
-        self.kept[f"samples-{number}-vectors"].append(found.float().cpu().numpy())
-        self.kept[f"samples-{number}-pictures"].append(self.job.first + places[rows])
-        self.kept[f"samples-{number}-positions"].append(positions.astype(np.int32))
+        kept[f"samples-{number}-vectors"] = found.float().cpu().numpy()
+        kept[f"samples-{number}-pictures"] = self.job.first + places[rows]
+        kept[f"samples-{number}-positions"] = positions.astype(np.int32)
 
-    def _keep_outputs(self, logits: Tensor, labels: NDArray[np.int64] | None) -> None:
+    def _keep_outputs(self, kept: dict[str, Array], wrong: dict[int, str], logits: Tensor) -> None:
         chance = logits.log_softmax(1)
         best, prediction = chance.max(1)
-        self.kept["predictions"].append(prediction.cpu().numpy())
-        self.kept["probabilities"].append(best.exp().cpu().numpy())
+        kept["predictions"] = prediction.cpu().numpy()
+        kept["probabilities"] = best.exp().cpu().numpy()
+        # a class that is ruled out may have -inf
+        for row in np.flatnonzero(~np.isfinite(kept["probabilities"])).tolist():
+            wrong[row] = "the network gives NaN or infinite logits for it."
         if self.job.settings["logits"]:
-            self.kept["logits"].append(logits.half().cpu().numpy())
-        if self.job.losses and labels is not None:
+            kept["logits"] = logits.half().cpu().numpy()
+        if self.job.losses and self.job.labels is not None:
+            labels = self.job.labels[kept["places"]]
             rows = torch.from_numpy(labels.clip(0)).to(chance.device)
             losses = -chance.gather(1, rows[:, None])[:, 0].cpu().numpy()
-            self.kept["losses"].append(np.where(labels >= 0, losses, np.float32(np.nan)).astype(np.float32))
+            kept["losses"] = np.where(labels >= 0, losses, np.float32(np.nan)).astype(np.float32)
 
     def finish(self) -> dict[str, Array]:
         """Return all that the share gave."""
         arrays: dict[str, Array] = dict(self.tally.finish())
         arrays |= {name: np.concatenate(parts) for name, parts in self.kept.items()}
         arrays.setdefault("places", np.zeros(0, np.int64))
+        self.broken.sort()
         arrays["broken_places"] = np.array([place for place, _ in self.broken], np.int64)
         arrays["broken_reasons"] = np.array([reason for _, reason in self.broken], np.str_)
         return arrays

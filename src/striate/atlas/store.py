@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from striate.errors import AtlasError, OutputError
-from striate.files import shown, write_text
+from striate.files import one_line, shown, write_text
 from striate.geometry import Field, Span
 
 __all__ = [
@@ -47,6 +47,17 @@ __all__ = [
 
 FORMAT = "striate-atlas-1"
 MANIFEST = "manifest.json"
+_ENTRIES = (
+    "data",
+    "network",
+    "label_names",
+    "labels_are_classes",
+    "sources",
+    "layers",
+    "features",
+    "options",
+    "arrays",
+)
 _DATA = re.compile(r"data-(\d{4,})")
 
 Array = NDArray[Any]
@@ -83,6 +94,8 @@ def manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"{shown(file)} has the format {mark!r}, where this version of Striate reads {FORMAT!r}. "
             "Open it with the version that wrote it, or build it anew."
         )
+    if missing := [name for name in _ENTRIES if name not in found]:
+        raise AtlasError(f"{shown(file)} is broken: it does not say {', '.join(missing)}. Copy it again.")
     return found  # type: ignore[no-any-return]  # a dict, as was just seen
 
 
@@ -104,9 +117,9 @@ def array(folder: Path, name: str) -> Array:
         return np.load(file, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]  # likewise
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # a damaged header raises ValueError, EOFError, SyntaxError, ...
         raise AtlasError(
-            f"{shown(file)} is broken ({error}). Build the atlas anew in another folder, or copy it again."
+            f"{shown(file)} is broken ({one_line(error)}). Build the atlas anew in another folder, or copy it again."
         ) from error
 
 

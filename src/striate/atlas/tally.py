@@ -35,7 +35,8 @@ class _Part:
 class Tally:
     """Statistics of the units of some layers, over the pictures since `begin`.
 
-    The order of calls is: `begin`; for each batch `expect`, `see` for every layer, `settle`; then `finish`.
+    The order of calls is: `begin`; for each batch `expect`, `see` for every layer, `settle` unless a picture is
+    `unusable`; then `finish`.
     """
 
     def __init__(
@@ -162,6 +163,24 @@ class Tally:
             self._places[:count, units] = first_maximum(maps, columns, *everything).view(count, -1)
         return sums / part.positions
 
+    def unusable(self, count: int) -> dict[int, str]:
+        """Return the pictures of a batch that cannot be settled: their rows, and which layer is the reason.
+
+        Args:
+            count: pictures in the batch that are no filling.
+        """
+        squares = self._squares[:count]
+        # a square that is finite has a finite root; one pass finds NaN and infinity alike
+        if bool(torch.isfinite(squares.sum(dtype=torch.float64))):
+            return {}
+        found: dict[int, str] = {}
+        for row, unit in (~torch.isfinite(squares)).nonzero().tolist():
+            if row not in found:
+                found[row] = next(
+                    name for name, part in self._parts.items() if part.units.start <= unit < part.units.stop
+                )
+        return found
+
     def settle(self, pictures: NDArray[np.int64], labels: NDArray[np.int64] | None) -> None:
         """Take what was seen of a batch into the statistics.
 
@@ -169,12 +188,9 @@ class Tally:
             pictures: their numbers, ascending, (n,); what was seen beyond the n-th was there to fill the batch up.
             labels: (n,), -1 where unknown; None where there are none.
 
-        Raises:
-            NetworkError: a layer gave NaN or infinite values.
         """
         count = len(pictures)
         values, sums, squares = self._values[:count], self._sums[:count], self._squares[:count]
-        self._check_finite(pictures, squares)
         values += 0.0  # makes 0 of -0, which ranks lower by its bits
         numbers = torch.from_numpy(pictures).to(self._device)
         self._top.enter(values, numbers, self._places[:count])
@@ -193,18 +209,6 @@ class Tally:
             self._sample.append((int(pictures[row]), values[row].clone().cpu(), self._places[row].clone().cpu()))
         if self._by_class and labels is not None:
             self._add_classes(wide / self._positions, labels)
-
-    def _check_finite(self, pictures: NDArray[np.int64], squares: Tensor) -> None:
-        # a square that is finite has a finite root; one pass finds NaN and infinity alike
-        if bool(torch.isfinite(squares.sum(dtype=torch.float64))):
-            return
-        wrong = ~torch.isfinite(squares)
-        row, unit = (int(index) for index in wrong.nonzero()[0])
-        place = next(name for name, part in self._parts.items() if part.units.start <= unit < part.units.stop)
-        raise NetworkError(
-            f"layer {place!r} gives NaN, infinite or immense values (above 1e19) for picture {int(pictures[row])}: "
-            "there is nothing to rank. Leave the layer out, or the picture."
-        )
 
     def _add_classes(self, means: Tensor, labels: NDArray[np.int64]) -> None:
         for row, label in enumerate(labels.tolist()):

@@ -33,10 +33,10 @@ def again(file: Path, source: Source, pictures: tuple[Path, ...], out: Path | No
     from striate.remaking import read_recipe, same_numbers
     from striate.results.base import SUFFIXES
 
+    read_recipe(file)  # what is wrong is said before the work is done, not after
     out = file.with_name(f"{file.stem}-again{file.suffix}") if out is None else out
-    if out.suffix.lower() not in SUFFIXES:  # said before the work is done, not after
+    if out.suffix.lower() not in SUFFIXES:
         raise OptionError(f"--out {out}: the name must end in one of {', '.join(SUFFIXES)}.")
-    read_recipe(file)  # likewise
     paths = find_images(pictures) if pictures else []
     result = make_again(file, source.load(), paths or None)
     click.echo(result.recipe.sentence())

@@ -50,7 +50,7 @@ def atlas() -> None:
     metavar="LAYER",
     multiple=True,
     help="Layers whose mean over the map is kept for every picture, for neighbours and maps of the data set; none for "
-    "none. [default: the last layer with a map]",
+    "none. [default: the last layer with a map, and what the classifier reads where that is more]",
 )
 @click.option(
     "--top",
@@ -69,13 +69,17 @@ def atlas() -> None:
     metavar="N",
     help="Threads that decode pictures; one for each processor when left out.",
 )
+@click.option(
+    "--dtype", type=click.Choice(("float16", "float32")), help="Number type of the features. [default: float16]"
+)
 @click.option("--seed", type=int, metavar="N", help="Of everything that is drawn by lot. [default: 0]")
 def build(source: Source, pictures: Path, out: Path, **options: Any) -> None:
     """Build an atlas: run every picture through the network once, and keep what its units gave.
 
     Killed at any moment and started again with the same words, it goes on where it stopped, and gives the same
-    atlas. With more pictures or layers the atlas that is there is extended. Pictures that cannot be read are left
-    out and listed. Under torchrun the pictures are shared among the processes.
+    atlas. With more pictures or layers the atlas that is there is extended. Pictures that cannot be read, or for which
+    the network gives NaN or infinity, are left out and listed. Under torchrun the pictures are shared among the
+    processes.
     """
     from striate import dataset
     from striate.files import shown
@@ -112,8 +116,9 @@ def build(source: Source, pictures: Path, out: Path, **options: Any) -> None:
 def show(folder: Path, broken: bool, as_json: bool) -> None:
     """Say what is in an atlas: network, pictures, and how often the units of each layer fire.
 
-    A unit fires in a picture where it is above 0 anywhere; it is dead when it fires in none, and "fires" is the median
-    share of the pictures over the units of a layer.
+    A unit fires in a picture where it is above 0 anywhere. "never" counts those that fire in none (before a
+    normalisation that is no death: see striate dead-units), and "fires" is the median share of the pictures over the
+    units of a layer.
     """
     from striate.atlas import open as open_atlas
     from striate.files import shown
@@ -147,27 +152,28 @@ def show(folder: Path, broken: bool, as_json: bool) -> None:
             )
         )
     click.echo()
-    print_table(("layer", "kind", "map", "dead", "fires"), rows, words=2)
+    print_table(("layer", "kind", "map", "never", "fires"), rows, words=2)
 
 
 def _say(found: Atlas) -> None:
     """Say in a few lines what an atlas is of, and how large it is."""
     from striate.files import byte_count, shown
+    from striate.results.words import count
 
     layers = [found.layer(place) for place in found.layers]
     units = sum(layer.channels for layer in layers)
-    dead = sum(len(layer.dead()) for layer in layers)
+    never = sum(len(layer.dead()) for layer in layers)
     size = sum(file.stat().st_size for file in found.path.rglob("*") if file.is_file())
     sources = "; ".join(source["description"] for source in found.manifest["sources"])
     click.echo(f"{found.manifest['network']['name']} on {sources}.")
     click.echo(
-        f"{len(found):,} pictures, {units:,} units in {len(layers):,} layers; {dead:,} units are dead "
-        f"(above 0 in no picture). {byte_count(size)} on disk."
+        f"{count(len(found), 'picture')}, {count(units, 'unit')} in {count(len(layers), 'layer')}, of which {never:,} "
+        f"{'is' if never == 1 else 'are'} above 0 in no picture. {byte_count(size)} on disk."
     )
     if found.broken:
         reason = found.broken[0][1]
         single = len(found.broken) == 1
-        many = f"{len(found.broken):,} picture{'' if single else 's'} could not be read and "
+        many = f"{len(found.broken):,} picture{'' if single else 's'} could not be used and "
         many += "was left out" if single else "were left out"
         click.echo(f"{many} (the first: {reason.rstrip('.')}).", err=True)
         click.echo(f"All of them: striate atlas show {shown(found.path)} --broken", err=True)

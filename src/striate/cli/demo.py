@@ -17,15 +17,28 @@ if TYPE_CHECKING:
     from striate.network import Network
     from striate.results.drawn import Pixels
 
-__all__ = ["PHOTOGRAPHS", "demo", "demo_pictures", "demo_set"]
+__all__ = ["CLASSES", "PHOTOGRAPHS", "demo", "demo_pictures", "demo_set"]
 
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
 
-# The other pictures in the package that show something. Each is a class of the demo's atlas.
-_OTHERS = (
-    "brick.png cell.png coins.png grass.png gravel.png hubble_deep_field.jpg ihc.png moon.png "
-    "motorcycle_left.png motorcycle_right.png page.png retina.jpg"
-).split()
+# These and the other pictures in the package that show something are the classes of the demo's atlas, by these names.
+CLASSES = {
+    "astronaut.png": "astronaut",
+    "chelsea.png": "cat",
+    "coffee.png": "coffee",
+    "rocket.jpg": "rocket",
+    "brick.png": "bricks",
+    "cell.png": "cell",
+    "coins.png": "coins",
+    "grass.png": "grass",
+    "gravel.png": "gravel",
+    "hubble_deep_field.jpg": "galaxies",
+    "ihc.png": "tissue",
+    "moon.png": "moon",
+    "motorcycle_left.png": "motorcycle",
+    "page.png": "page",
+    "retina.jpg": "retina",
+}
 _SIDE = 320  # pixels of a part's longer side: more than the network sees
 _PART = 0.6  # of either side of a photograph that a part of it has
 
@@ -45,7 +58,7 @@ def demo(out: Path, device: str | None) -> None:
 
     The photographs (an astronaut, a cat, a coffee, a rocket) come with scikit-image, the weights with the
     extra "demo": nothing is downloaded. An atlas of parts of these and a dozen other pictures that come along
-    shows them in context, and lies in DIR/atlas for `striate lens`.
+    shows them in context, and lies in DIR/atlas for the lenses that take --atlas.
     """
     click.echo("Looking at an astronaut, a cat, a coffee and a rocket with EfficientNet-Lite0.", err=True)
     write_report(Source("efficientnet_lite0", device=device), demo_pictures(), out, atlas=lambda net: _atlas(net, out))
@@ -80,10 +93,10 @@ def demo_set(folder: Path) -> Path:
     from striate.files import write_bytes
     from striate.images import encode_jpeg
 
-    first = demo_pictures()
-    for path in (*first, *(one for name in _OTHERS if (one := first[0].with_name(name)).is_file())):
+    data = demo_pictures()[0].parent
+    for path in (one for name in CLASSES if (one := data / name).is_file()):
         for name, part in _parts(path).items():
-            file = folder / path.stem / f"{name}.jpg"
+            file = folder / CLASSES[path.name] / f"{name}.jpg"
             if not file.exists():
                 file.parent.mkdir(parents=True, exist_ok=True)
                 write_bytes(file, encode_jpeg(part))

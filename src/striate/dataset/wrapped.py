@@ -89,11 +89,17 @@ class WrappedSet(PictureSet):
         """Class of each picture; where only the items tell it, all of them are read once."""
         if self._labels is None:
             found = np.full(len(self), -1, dtype=np.int64)
-            if self._item(0)[1] is not None:
-                for index in progress.track(range(len(self)), "reading the labels"):
+            told = False
+            for index in progress.track(range(len(self)), "reading the labels"):
+                try:
                     label = self._item(index)[1]
-                    found[index] = -1 if label is None else label
-            self._labels = found
+                except ImageError:
+                    continue  # what is wrong with it is said when the picture is read
+                if label is None and not told:
+                    break  # the first item stands for all
+                told = True
+                found[index] = -1 if label is None else label
+            self._labels = check_labels(found, len(self), "The data set's labels")
         return self._labels
 
     def pixels(self, index: int) -> NDArray[Any]:
@@ -110,7 +116,10 @@ class WrappedSet(PictureSet):
                     f"{name} is {_shape_of(item)}, where a prepared one is a tensor of "
                     f"{spec.channels} x {spec.height} x {spec.width}."
                 )
-            return item.astype(np.float32, copy=False)
+            values = item.astype(np.float32, copy=False)
+            if not np.isfinite(values).all():
+                raise ImageError(f"{name} holds NaN or infinite numbers.")
+            return values
         if not isinstance(item, Image.Image):
             try:
                 return fit_pixels(item, spec, name)

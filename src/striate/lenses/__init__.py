@@ -18,8 +18,11 @@ if TYPE_CHECKING:  # for editors only: everything works without a line here
     from striate.lenses.activations import activations as activations
     from striate.lenses.arithmetic import arithmetic as arithmetic
     from striate.lenses.class_picture import class_picture as class_picture
+    from striate.lenses.confusions import confusions as confusions
     from striate.lenses.connectivity import connectivity as connectivity
     from striate.lenses.dead_units import dead_units as dead_units
+    from striate.lenses.dream import dream as dream
+    from striate.lenses.embedding import embedding as embedding
     from striate.lenses.equivariance import equivariance as equivariance
     from striate.lenses.feature_ablation import feature_ablation as feature_ablation
     from striate.lenses.filters import filters as filters
@@ -27,8 +30,10 @@ if TYPE_CHECKING:  # for editors only: everything works without a line here
     from striate.lenses.grad_cam import grad_cam as grad_cam
     from striate.lenses.input_x_gradient import input_x_gradient as input_x_gradient
     from striate.lenses.integrated_gradients import integrated_gradients as integrated_gradients
+    from striate.lenses.invert import invert as invert
     from striate.lenses.kernel_shap import kernel_shap as kernel_shap
     from striate.lenses.lime import lime as lime
+    from striate.lenses.neighbours import neighbours as neighbours
     from striate.lenses.occlusion import occlusion as occlusion
     from striate.lenses.patches import patches as patches
     from striate.lenses.predictions import predictions as predictions
@@ -38,6 +43,8 @@ if TYPE_CHECKING:  # for editors only: everything works without a line here
     from striate.lenses.score_cam import score_cam as score_cam
     from striate.lenses.similar_units import similar_units as similar_units
     from striate.lenses.smoothgrad import smoothgrad as smoothgrad
+    from striate.lenses.strongest_units import strongest_units as strongest_units
+    from striate.lenses.style import style as style
     from striate.lenses.synthesize import synthesize as synthesize
     from striate.lenses.unit_card import unit_card as unit_card
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from striate.atlas.nearest import Metric, agreement, nearest
 from striate.atlas.opened import Atlas
 from striate.errors import ImageError
+from striate.lenses._atlas import names_of_classes
 from striate.lenses._cutting import class_name
 from striate.network import Network
 
@@ -53,13 +54,13 @@ def judged(base: NDArray[np.generic], atlas: Atlas, network: Network, metric: Me
     return agreement(found, labels, labels[drawn]), len(drawn)
 
 
-def class_words(atlas: Atlas, index: int) -> tuple[str, str]:
+def class_words(network: Network, atlas: Atlas, index: int) -> tuple[str, str]:
     """Return the class that a picture of an atlas is of and the one that it was taken for; empty where unknown."""
     label = -1 if atlas.labels is None else int(atlas.labels[index])
     said = int(atlas.predictions[index])
     return (
         "" if label < 0 else class_name(atlas.label_names, label),
-        "" if said < 0 else class_name(atlas.class_names, said),
+        "" if said < 0 else class_name(names_of_classes(network, atlas), said),
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -143,6 +144,8 @@ def _plain(value: Any) -> Any:
         return f"tensor {' x '.join(map(str, value.shape))}"
     if isinstance(value, tuple | list):
         return [_plain(one) for one in value]
+    if isinstance(value, np.generic):
+        value = value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(path := getattr(value, "path", value), os.PathLike):  # a path, or what was opened from one

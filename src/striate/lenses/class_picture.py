@@ -8,6 +8,7 @@ from typing import Literal
 from striate.errors import OptionError
 from striate.lenses._lens import lens
 from striate.network import Network
+from striate.progress import finishing
 from striate.results import ClassPictures, Recipe
 from striate.synthesis.ascent import ascend
 from striate.synthesis.classes import chosen_classes, say
@@ -44,7 +45,8 @@ def class_picture(
         steps: how many.
         start: noise, grey or mean (the mean colour); as the recipe says unless given.
         seed: of start and warps.
-        precision: of the way: float32, bfloat16, or auto (bfloat16 on graphics cards that have it).
+        precision: of the way: float32, bfloat16, or auto (bfloat16 on devices that are faster with it). Values are
+            always worked out in float32.
         chunk: pictures in one pass; chosen by the device unless given, halved when memory runs out.
 
     Returns:
@@ -76,7 +78,8 @@ def class_picture(
         task="class pictures",
     )
     pictures = (found.pictures * 255).round().byte().numpy()
-    said = say(network, pictures, classes.indices)
+    with finishing():
+        said = say(network, pictures, classes.indices)
     return ClassPictures(
         pictures=pictures,
         target=classes.labels,

@@ -9,7 +9,8 @@ import torch
 
 from striate.atlas.opened import Atlas
 from striate.errors import AtlasError, ImageError, NetworkError, OptionError
-from striate.lenses._atlas import Source, opened
+from striate.files import shown
+from striate.lenses._atlas import Source, names_of_classes, opened
 from striate.lenses._lens import lens
 from striate.lenses._maps import chosen_map, laid, placement_notes, weighed
 from striate.network import Network
@@ -52,7 +53,7 @@ def confusions(
     held = opened(network, atlas)
     labels, said, kept = _judged(held)
     most = max(int(labels.max()), int(said.max())) + 1
-    names = held.class_names
+    names = names_of_classes(network, held)
     classes = max(most, len(names or ()))
     counts = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(counts, (labels, said), 1)
@@ -75,7 +76,7 @@ def confusions(
     found, place, notes = _with_pictures(network, held, mistakes, explain, layer)
     return Confusions(
         counts=counts,
-        class_names=names if names is not None and len(names) == classes else None,
+        class_names=tuple(names) if names is not None and len(names) == classes else None,
         mistakes=found,
         layer=place,
         recipe=Recipe(notes=notes),
@@ -86,18 +87,18 @@ def _judged(held: Atlas) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return labels, predictions and numbers of the pictures that can be right or wrong."""
     if held.labels is None:
         raise AtlasError(
-            f"the atlas {held.path} has no labels, so nothing in it is right or wrong. Build it from class folders, "
-            "from labels.csv or from arrays with labels."
+            f"the atlas {shown(held.path)} has no labels, so nothing in it is right or wrong. Build it from class "
+            "folders, from labels.csv or from arrays with labels."
         )
     if not held.labels_are_classes:
         raise AtlasError(
-            f"the labels of the atlas {held.path} are not the classes of the network, so its predictions cannot be "
-            "right or wrong. Name the classes as the network does, in its order."
+            f"the labels of the atlas {shown(held.path)} are not the classes of the network, so its predictions cannot "
+            "be right or wrong. Name the classes as the network does, in its order."
         )
     labels, said = np.asarray(held.labels), np.asarray(held.predictions)
     kept = np.flatnonzero((labels >= 0) & (said >= 0))
     if not len(kept):
-        raise AtlasError(f"no picture of the atlas {held.path} has both a label and a prediction.")
+        raise AtlasError(f"no picture of the atlas {shown(held.path)} has both a label and a prediction.")
     return labels[kept], said[kept], kept
 
 
@@ -117,23 +118,24 @@ def _with_pictures(
     )
     if not images:
         return tuple(mistakes), "", tuple(notes)
-    batch = network.batch(torch.stack(list(images.values())))
-    pixels = network.spec.pixels(batch)
-    rows = list(images)
-    for index, shown in zip(rows, pixels, strict=True):
-        mistakes[index] = replace(mistakes[index], pixels=shown)
+    for index, image in images.items():
+        mistakes[index] = replace(mistakes[index], pixels=network.spec.pixels(image[None])[0])
     place = ""
     if explain:
         try:
-            chosen = chosen_map(network, batch, layer, "Grad-CAM")
-            maps = []
-            for targets in ([mistakes[row].said for row in rows], [mistakes[row].true for row in rows]):
-                found = gradient(network, batch, targets, at=chosen.address)
-                native = weighed(found.activation, found.values, "grad-cam").clamp(min=0)
-                maps.append(laid(native, chosen, "centres").float().cpu().numpy())
-            for row, for_said, for_true in zip(rows, *maps, strict=True):
-                mistakes[row] = replace(mistakes[row], for_said=for_said, for_true=for_true)
-            place = chosen.address
+            together = 1 if network.one_by_one else len(images)
+            for start in range(0, len(images), together):
+                rows = list(images)[start : start + together]
+                batch = network.batch(torch.stack([images[row] for row in rows]))
+                chosen = chosen_map(network, batch, layer, "Grad-CAM")
+                maps = []
+                for targets in ([mistakes[row].said for row in rows], [mistakes[row].true for row in rows]):
+                    found = gradient(network, batch, targets, at=chosen.address)
+                    native = weighed(found.activation, found.values, "grad-cam").clamp(min=0)
+                    maps.append(laid(native, chosen, "centres").float().cpu().numpy())
+                for row, for_said, for_true in zip(rows, *maps, strict=True):
+                    mistakes[row] = replace(mistakes[row], for_said=for_said, for_true=for_true)
+                place = chosen.address
             notes += placement_notes(chosen, "centres")
         except NetworkError as error:
             notes.append(f"The mistakes are not explained: {error}")

@@ -22,7 +22,7 @@ _SAME = 1e-6  # a spread below this part of the mean is rounding
 
 @lens
 def dead_units(
-    network: Network, atlas: Source, *, layers: Sequence[str] | None = None, threshold: float = 0.001
+    network: Network, atlas: Source, *, layers: str | Sequence[str] | None = None, threshold: float = 0.001
 ) -> DeadUnits:
     """Count the units of each layer that never fire in a data set.
 
@@ -34,7 +34,7 @@ def dead_units(
     Args:
         network: that is asked; the one that the atlas was built with.
         atlas: an atlas, or its folder.
-        layers: of the atlas; all unless given.
+        layers: one address or several of the atlas; all unless given.
         threshold: a unit that fires in a smaller share of the pictures than this is nearly dead.
 
     Returns:

@@ -115,7 +115,9 @@ def _goals(network: Network, target: Target, count: int, size: tuple[int, int]) 
         return [objective(network, asked, size)] * count
     found = {one: objective(network, one, size) for one in asked if one is not None}
     if len(asked) != count or len(found) != len(set(asked)):
-        raise OptionError(f"{len(asked)} targets for {count} pictures. Give one, or one for each picture.")
+        raise OptionError(
+            f"{len(asked)} targets for {count} picture{'s' * (count != 1)}. Give one, or one for each picture."
+        )
     return [found[one] for one in asked if one is not None]
 
 

@@ -20,6 +20,7 @@ from striate.network import Network
 from striate.results import Embedding, Recipe
 from striate.results.drawn import Pixels
 from striate.results.embedding import Show
+from striate.results.words import count
 
 __all__ = ["embedding"]
 
@@ -72,7 +73,7 @@ def embedding(
     if pictures < LEAST or (show != "points" and pictures > MOST):
         raise OptionError(f"pictures lies from {LEAST} to {MOST:,} where pictures are shown, got {pictures:,}.")
     if len(held) < LEAST:
-        raise OptionError(f"the atlas has {len(held)} pictures; {LEAST} are the least that can be laid out.")
+        raise OptionError(f"the atlas has {count(len(held), 'picture')}; {LEAST} are the least that can be laid out.")
     chosen = np.arange(len(held))
     if pictures < len(held):
         chosen = np.sort(np.random.default_rng(seed).choice(len(held), pictures, replace=False))
@@ -84,6 +85,7 @@ def embedding(
     drawn = places if cells is None else cells[:, ::-1].astype(np.float64)  # what is judged is what is seen
     labelled = held.labels is not None and bool((np.asarray(held.labels)[chosen] >= 0).any())
     classes = held.labels if labelled and held.labels is not None else held.predictions
+    thumbnails = _thumbnails(held, chosen) if show != "points" else ()
     return Embedding(
         places=places,
         indices=chosen.astype(np.int64),
@@ -97,9 +99,19 @@ def embedding(
         share=None if share is None else (float(share[0]), float(share[1]) if len(share) > 1 else 0.0),
         show=show,
         cells=cells,
-        thumbnails=_thumbnails(held, chosen) if show != "points" else (),
+        thumbnails=thumbnails,
         total=len(held),
-        recipe=Recipe(notes=()),
+        recipe=Recipe(notes=_gone(sum(one is None for one in thumbnails))),
+    )
+
+
+def _gone(many: int) -> tuple[str, ...]:
+    if not many:
+        return ()
+    place = "its place stays" if many == 1 else "their places stay"
+    return (
+        f"{count(many, 'picture')} cannot be read any more, and {place} empty. If the pictures were moved, say where "
+        "they are: striate.atlas.open(PATH, source=FOLDER).",
     )
 
 

@@ -30,7 +30,7 @@ def equivariance(
     network: Network,
     images: Images,
     *,
-    layer: str | Sequence[str] | None = None,
+    layers: str | Sequence[str] | None = None,
     shift: int = 32,
     direction: Literal["right", "down"] = "right",
     scales: Sequence[float] = SCALES,
@@ -47,7 +47,7 @@ def equivariance(
     Args:
         network: that is asked.
         images: (N, C, H, W), normalised, or paths.
-        layer: one address or several, at most seven; the last layer of each resolution unless given.
+        layers: one address or several, at most seven; the last layer of each resolution unless given.
         shift: the largest one, in pixels; every smaller one is taken too.
         direction: in which the picture is shifted.
         scales: factors of enlargement about the middle.
@@ -68,9 +68,9 @@ def equivariance(
     """
     batch = network.batch(images)
     graph = network.graph(*batch.shape[2:])
-    named = [layer] if isinstance(layer, str) else layer
-    layers = graph.stages()[:7] if named is None else [graph.layer(place) for place in dict.fromkeys(named)]
-    _check(network, layers, shift, scales, angles)
+    named = [layers] if isinstance(layers, str) else layers
+    chosen = graph.stages()[:7] if named is None else [graph.layer(place) for place in dict.fromkeys(named)]
+    _check(network, chosen, shift, scales, angles)
     side = batch.shape[2 if direction == "down" else 3]
     largest = min(shift, side // 3)
     plans: dict[str, list[Move]] = {
@@ -78,12 +78,12 @@ def equivariance(
         "scale": [Move("scale", float(factor)) for factor in scales],
         "rotation": [Move("rotation", float(angle)) for angle in angles],
     }
-    addresses = [one.address for one in layers]
+    addresses = [one.address for one in chosen]
     plain = activations(network, batch, addresses, logits=True)
     assert plain.logits is not None
     tops = plain.logits.argmax(1)
     curves = {
-        kind: _measure(network, batch, layers, moves, plain.outputs, tops, chunk)
+        kind: _measure(network, batch, chosen, moves, plain.outputs, tops, chunk)
         for kind, moves in plans.items()
         if moves
     }
@@ -91,7 +91,7 @@ def equivariance(
     notes = () if largest == shift else (f"Shifts go up to {largest} pixels, a third of the picture.",)
     return Equivariance(
         layers=tuple(addresses),
-        strides=tuple((one.field.stride or (0.0, 0.0))[0 if direction == "down" else 1] for one in layers),
+        strides=tuple((one.field.stride or (0.0, 0.0))[0 if direction == "down" else 1] for one in chosen),
         curves=curves,
         direction=direction,
         classes=tuple(network.class_name(int(top)) for top in tops),

@@ -12,6 +12,7 @@ from torch import Tensor
 from striate.errors import OptionError
 from striate.lenses._lens import lens
 from striate.network import Images, Network
+from striate.progress import finishing
 from striate.results import Fooling, Recipe
 from striate.synthesis.classes import Classes, chosen_classes, say
 from striate.synthesis.deceiving import deceive, noise
@@ -28,7 +29,7 @@ def fooling(
     images: Images | None = None,
     *,
     confidence: float = 0.99,
-    step: float = 0.25,
+    step_size: float = 0.25,
     steps: int = 100,
     seed: int = 0,
     chunk: int | None = None,
@@ -44,7 +45,7 @@ def fooling(
         target: the class, or several: one picture for each.
         images: photographs to start from, one for all classes or one for each; noise unless given.
         confidence: probability of the class that is to be exceeded.
-        step: how far the first step moves every number of a picture, in levels of 255; later ones go further.
+        step_size: how far the first step moves every number of a picture, in levels of 255; later ones go further.
         steps: at most so many; a picture is left as soon as it is good enough.
         seed: of the noise.
         chunk: pictures in one pass; chosen by the device unless given, halved when memory runs out.
@@ -55,7 +56,8 @@ def fooling(
 
     Raises:
         AddressError: no such class, or a unit.
-        OptionError: a confidence, step or number of steps that makes no sense, or not as many photographs as classes.
+        OptionError: a confidence, step size or number of steps that makes no sense, or not as many photographs as
+            classes.
         NetworkError: the network's answer is not finite, or depends on the picture by no gradient.
 
     Source: Szegedy et al. 2013, arXiv:1312.6199, section 4; Nguyen, Yosinski and Clune 2014, arXiv:1412.1897 (from
@@ -75,10 +77,13 @@ def fooling(
                 f"{len(starts)} photographs for {len(classes)} classes: give one for all classes, or one for each."
             )
         starts = starts.expand(len(classes), -1, -1, -1)
-    found = deceive(network, starts, classes.indices, confidence=confidence, step=step, steps=steps, chunk=chunk)
+    found = deceive(
+        network, starts, classes.indices, confidence=confidence, step_size=step_size, steps=steps, chunk=chunk
+    )
     before, after = starts.numpy(), found.pictures.numpy()
-    said = say(network, before, classes.indices)
-    says = say(network, after, classes.indices)
+    with finishing():
+        said = say(network, before, classes.indices)
+        says = say(network, after, classes.indices)
     return Fooling(
         starts=before,
         pictures=after,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from striate.lenses._lens import heatmap, lens
-from striate.lenses._maps import Variant, chosen_map, laid, placement_notes, weighed
+from striate.lenses._maps import Placement, Variant, chosen_map, laid, placement_notes, weighed
 from striate.lenses._notes import rule_notes
 from striate.network import Images, Network
 from striate.results import Heatmap
@@ -25,7 +23,7 @@ def grad_cam(
     variant: Variant = "grad-cam",
     relu: bool = True,
     guided: bool = False,
-    placement: Literal["centres", "stretch"] = "centres",
+    placement: Placement = "centres",
 ) -> Heatmap:
     """Show where in the picture the evidence of a layer's maps lies.
 

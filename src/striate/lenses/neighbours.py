@@ -10,7 +10,7 @@ from striate.atlas import pixels as small
 from striate.atlas.nearest import Metric, Nearest, nearest
 from striate.atlas.opened import Atlas
 from striate.errors import ImageError, OptionError, OutputError
-from striate.lenses._atlas import Source, opened
+from striate.lenses._atlas import Source, names_of_classes, opened
 from striate.lenses._cutting import class_name
 from striate.lenses._features import class_words, feature_place, judged, thumbnail
 from striate.lenses._lens import lens
@@ -75,6 +75,9 @@ def neighbours(
     vectors = (output.mean((2, 3)) if output.dim() == 4 else output).cpu().numpy().astype(kept.dtype)
     features = nearest(vectors, kept, min(top + 1, len(held)), metric=metric, device=network.device)
     own = _itself(vectors, kept, features)
+    if top == len(held) and (own >= 0).any():
+        raise OptionError(f"{top} neighbours of a picture that is in the atlas itself, which holds {top - 1} others.")
+    names = names_of_classes(network, held)
     notes = [_note(own)] if (own >= 0).any() else []
     spaces = [_space(place, features, own, top, kept, held, metric, network)]
     if pixels:
@@ -84,8 +87,8 @@ def neighbours(
             notes.append(f"By pixels there is nothing to be compared: {error}")
     return Neighbours(
         spaces=tuple(spaces),
-        found={index: _found(held, index) for space in spaces for index in np.unique(space.indices).tolist()},
-        said=tuple(class_name(network.class_names, index) for index in tapped.logits.argmax(1).tolist()),
+        found={index: _found(network, held, index) for space in spaces for index in np.unique(space.indices).tolist()},
+        said=tuple(class_name(names, index) for index in tapped.logits.argmax(1).tolist()),
         comparable=held.labels is None or held.labels_are_classes,
         total=len(held),
         metric=metric,
@@ -127,8 +130,8 @@ def _space(
     return Space(name, distances, indices, *judged(base, held, network, metric))
 
 
-def _found(held: Atlas, index: int) -> Found:
-    label, said = class_words(held, index)
+def _found(network: Network, held: Atlas, index: int) -> Found:
+    label, said = class_words(network, held, index)
     return Found(held.pictures.name(index), label, said, thumbnail(held, index, SHOWN))
 
 

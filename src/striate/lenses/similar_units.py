@@ -23,9 +23,9 @@ def similar_units(
     atlas: Source,
     target: str | int,
     *,
-    top: int = 9,
+    units: int = 9,
+    top: int = 6,
     within: Literal["atlas", "layer"] = "atlas",
-    patches: int = 6,
     beside: Beside = "guided",
 ) -> SimilarUnits:
     """Find the units that answer most like one of them, and show what each answers to.
@@ -37,9 +37,9 @@ def similar_units(
         network: that is asked; the one that the atlas was built with.
         atlas: an atlas, or its folder.
         target: a unit (LAYER:CHANNEL) or a class.
-        top: units to show.
+        units: how many like it are shown.
+        top: patches of each unit, at most as many as the atlas keeps.
         within: atlas (all of its layers) or layer (that of the unit).
-        patches: top patches of each unit.
         beside: guided (backprop), deconvnet or gradient beside each patch; or none.
 
     Returns:
@@ -50,21 +50,21 @@ def similar_units(
         AtlasError: no atlas, or one of another network or without a sample.
         OptionError: an option makes no sense.
     """
-    if top < 1:
-        raise OptionError(f"top must be at least 1, got {top}.")
+    if units < 1:
+        raise OptionError(f"units must be at least 1, got {units}.")
     held = opened(network, atlas)
     unit = find_units(network, held, target)[0]
     if isinstance(unit, str):
         raise AddressError(f"{unit!r} is a whole layer. Name one unit of it, such as {unit}:0.")
     looked = held.layers if within == "atlas" else (unit.place,)
-    alike, compared = by_answers(network, held, unit, looked, top)
+    alike, compared = by_answers(network, held, unit, looked, units)
     cutter = Cutter(network, held, beside)
 
     def row(one: Unit, remark: str) -> PatchRow:
         layer = held.layer(one.place)
         return PatchRow(
             address=str(one),
-            patches=tuple(cutter.patches(layer, places(layer, one.channel, "top", patches))),
+            patches=tuple(cutter.patches(layer, places(layer, one.channel, "top", top))),
             fires=float(layer.fires[one.channel]),
             mean=float(layer.mean[one.channel]),
             std=float(layer.std[one.channel]),

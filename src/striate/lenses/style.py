@@ -85,7 +85,8 @@ def style(
     batch = network.batch(images)
     manner = network.batch(style)
     if len(manner) not in (1, len(batch)):
-        raise OptionError(f"{len(manner)} styles for {len(batch)} pictures. Give one, or one for each picture.")
+        pictures = "picture" if len(batch) == 1 else "pictures"
+        raise OptionError(f"{len(manner)} styles for {len(batch)} {pictures}. Give one, or one for each picture.")
     graph = network.graph(*batch.shape[2:])
     content = _named(graph.layer, content_layers) or [middle(graph)]
     textures = _named(graph.layer, style_layers) or finer(graph, content[-1], _DEPTHS)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from striate.address import parse
 from striate.atlas.opened import Atlas
-from striate.errors import AddressError, OptionError, Stopped
+from striate.errors import AddressError, NetworkError, OptionError, Stopped
 from striate.lenses._atlas import Source, Unit, find_units, opened
 from striate.lenses._lens import lens
 from striate.network import Images, Network
@@ -57,12 +57,13 @@ def synthesize(
         network: that is asked.
         target: a channel (layer3:17), a unit (layer3:17@6,6), a class (its logit), or a whole layer: all its
             channels. Sums with weights are one picture: "class:281 - 0.5*class:282".
-        images: photographs to start from; one for all targets, or one for each.
+        images: photographs to start from; one for all targets, or one for each. The middle of them where the size
+            that is asked for has other proportions.
         recipe: lucid, yosinski-1 to yosinski-4, simonyan or pixels.
         size: of the pictures in pixels, or height and width. Unless given, 128 for the shorter side, less where a
             unit sees less, or that of the photographs.
         steps: how many; as many as the recipe says unless given.
-        start: noise, grey or mean (the mean colour); as the recipe says unless given.
+        start: noise, grey or mean (the mean colour), where there is no photograph; as the recipe says unless given.
         several: pictures for each target, which are kept apart.
         diversity: how much these are to differ; 0 for seeds alone.
         seed: of start and warps.
@@ -86,6 +87,8 @@ def synthesize(
     chosen = recipe_of(recipe)
     if several < 1:
         raise OptionError(f"several must be at least 1, got {several}.")
+    if images is not None and start is not None:
+        raise OptionError(f"start={start!r} and photographs to start from: give one of them.")
     known = None if atlas is None else opened(network, atlas)
     photographs = None if images is None else network.spec.denormalise(network.batch(images).float()).clamp(0, 1)
     wanted = _whole_size(network, size)
@@ -210,14 +213,27 @@ def _job(
     objectives, numbers, starts = [], [], []
     for goal, start in found:
         if several > 1 and diversity:
-            place = goal.terms[0].place
-            goal = goal.diverse(network.graph().last_map().address if place is None else place, diversity)
+            goal = goal.diverse(_compared_at(network, goal), diversity)
         objectives += [goal] * several
         short = goal.label.removeprefix(f"{title}:").removeprefix("class:")
         numbers += [short] * several
         starts += [start] * several
     given = [start for start in starts if start is not None]
     return _Job(title, objectives, numbers, fit, torch.cat(given) if given else None, whole)
+
+
+def _compared_at(network: Network, goal: Objective) -> str:
+    """Return the layer at which pictures of the same objective are to differ: its own, of a class the last map."""
+    place = goal.terms[0].place
+    if place is not None:
+        return place
+    try:
+        return network.graph().last_map().address
+    except NetworkError as error:
+        raise OptionError(
+            f"{network.name} has no layer with a map at which pictures of {goal.label} could be kept apart. "
+            "Give diversity=0: then they differ by their seeds alone."
+        ) from error
 
 
 def _layer_of(network: Network, asked: Asked) -> str | None:
@@ -237,7 +253,7 @@ def _paired(
     if photographs is None:
         return [None] * len(asked)
     if size is not None and size != tuple(photographs.shape[2:]):
-        photographs = F.interpolate(photographs, size, mode="bilinear", antialias=True).clamp(0, 1)
+        photographs = _resized(photographs, size)
     parts = [photographs[index : index + 1] for index in range(len(photographs))]
     if len(parts) == 1:
         return [parts[0]] * len(asked)
@@ -246,6 +262,16 @@ def _paired(
             f"{len(parts)} photographs to start from for {len(asked)} targets: give one for all, or one for each."
         )
     return [*parts]
+
+
+def _resized(photographs: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bring photographs to a size, the middle of them where it has other proportions."""
+    height, width = photographs.shape[2:]
+    factor = min(height / size[0], width / size[1])
+    rows, columns = (max(1, round(side * factor)) for side in size)
+    top, left = (height - rows) // 2, (width - columns) // 2
+    middle = photographs[..., top : top + rows, left : left + columns]
+    return F.interpolate(middle, size, mode="bilinear", antialias=True).clamp(0, 1)
 
 
 def _real(network: Network, atlas: Atlas | None, objectives: list[Objective]) -> tuple[NDArray[np.float32], list[str]]:

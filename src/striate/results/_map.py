@@ -72,6 +72,11 @@ def draw_points(
         axes.text(left, top + height, "no classes are known", fontsize=7.5, color=GREY, va="bottom")
 
 
+def told_apart(classes: NDArray[np.int64]) -> bool:
+    """Tell whether classes (-1 where unknown) are so few that each has a colour and a shape of its own."""
+    return len(np.unique(classes[classes >= 0])) <= _FEW
+
+
 def _look(number: int) -> tuple[str, str]:
     """Return colour and shape of the class in this place."""
     return _COLOURS[number % len(_COLOURS)], _MARKERS[number // len(_COLOURS) % len(_MARKERS)]

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from striate.results._contrast import contrast_to_show, stronger, words_of
 from striate.results._numbering import numbered_sheet
 from striate.results.base import Json, Result, encode_array
 from striate.results.drawn import Drawing, Pixels
@@ -119,17 +120,22 @@ class ClassPictures(Result):
         if len(self) > ALONE:
             return [self._sheet()]
         size = shape(self.pictures.shape[2:])
-        return [
-            Drawing(label, f"{size} pixels. {self.sentence(index)}", self.shown(index))
-            for index, label in enumerate(self.target)
-        ]
+        drawings = []
+        for index, label in enumerate(self.target):
+            times = contrast_to_show([self.shown(index)])
+            words = f"{size} pixels. {self.sentence(index)}{words_of(times)}"
+            drawings.append(Drawing(label, words, stronger(self.shown(index), times)))
+        return drawings
 
     def _sheet(self) -> Drawing:
         shown = range(min(len(self), MOST))
         words = [self.target[index].removeprefix("class:") for index in shown]
         columns = max(1, math.ceil(math.sqrt(len(shown) * 1.3)))
-        pixels, labels = numbered_sheet([self.shown(index) for index in shown], words, columns=columns, room=0.02)
-        text = f"{count(len(self), 'class picture')} of {shape(self.pictures.shape[2:])} pixels."
+        cells = [self.shown(index) for index in shown]
+        times = contrast_to_show(cells)
+        cells = [stronger(cell, times) for cell in cells]
+        pixels, labels = numbered_sheet(cells, words, columns=columns, room=0.02)
+        text = f"{count(len(self), 'class picture')} of {shape(self.pictures.shape[2:])} pixels.{words_of(times)}"
         if len(self) > MOST:
             text += f" The first {MOST} are shown."
         bad = [words for words, good in zip(self.target, self.recognised, strict=True) if not good]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -209,9 +208,11 @@ class Confusions(Result):
         ]
 
     def sentence(self, one: Mistake) -> str:
-        """Say of one mistake what it is: "It says dog (0.98); it is a picture of cat (loss 4.2)"."""
-        chance = probability(one.probability)
-        return f"It says {self.name(one.said)} ({chance}); it is {self.name(one.true)}, loss {number(one.loss)}."
+        """Say of one mistake what it is: "It says dog (0.98); it is cat, loss 4.2."."""
+        return self._sentence(one, self.name(one.said), self.name(one.true))
+
+    def _sentence(self, one: Mistake, said: str, true: str) -> str:
+        return f"It says {said} ({probability(one.probability)}); it is {true}, loss {number(one.loss)}."
 
     def figure(self) -> Figure:
         """Draw the matrix, the pairs, the classes, and the worst mistakes."""
@@ -339,11 +340,20 @@ class Confusions(Result):
             if not shown:
                 write(axes, left, top + 0.3, f"{one.name} cannot be read any more", size=7.5, colour=GREY)
             below = top + (min(_SHOWN, each) * shown[0].shape[0] / shown[0].shape[1] if shown else 0.4) + 0.05
-            letters = round((width - 0.2) * 16)
-            write(axes, left, below, textwrap.shorten(self.sentence(one), letters), size=7.5, above=False)
-            if len(shown) > 1:
-                words = f"the picture, for {self.name(one.said)}, for {self.name(one.true)}"
-                write(axes, left, below + 0.15, textwrap.shorten(words, letters), size=7, colour=GREY, above=False)
+            for line, words in enumerate(self._lines(one, round((width - 0.2) * 16))):
+                size, colour = (7.0, GREY) if line else (7.5, drawing.INK)
+                write(axes, left, below + 0.15 * line, words, size=size, colour=colour, above=False)
+
+    def _lines(self, one: Mistake, letters: int) -> tuple[str, str]:
+        """Return what is written below a mistake: both classes, shortened to as many letters as there is room for."""
+        if one.for_said is not None:
+            room = (letters - len(self._sentence(one, "", ""))) // 2
+            said, true = (short_name(self.name(index), room) for index in (one.said, one.true))
+            return self._sentence(one, said, true), f"the picture, for {said}, for {true}"
+        chance, loss = f" ({probability(one.probability)})", f", loss {number(one.loss)}"
+        said = short_name(self.name(one.said), letters - len(f"says {chance}"))
+        true = short_name(self.name(one.true), letters - len(f"is {loss}"))
+        return f"says {said}{chance}", f"is {true}{loss}"
 
     def _shown(self, one: Mistake) -> list[Pixels]:
         """Return the picture, and over it what speaks for either class, both on one scale."""

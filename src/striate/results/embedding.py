@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from striate.results._charts import draw_words, words_height
 from striate.results._gallery import blank, draw_picture
 from striate.results._inches import rasterised
-from striate.results._map import draw_points, grid_picture, map_picture
+from striate.results._map import draw_points, grid_picture, map_picture, told_apart
 from striate.results.base import Json, Result, encode_array
 from striate.results.drawn import Drawing, Pixels
 from striate.results.words import count
@@ -78,7 +78,8 @@ class Embedding(Result):
             text += f" (the axes carry {100 * self.share[0]:.0f} and {100 * self.share[1]:.0f} % of the variance)"
         text += ", then moved to the cells of a grid as little as can be." if self.show == "grid" else "."
         if self.show == "points" and (self.classes >= 0).any():
-            text += " Colours are classes." if self.labelled else " Colours are the classes that the network says."
+            what = "Colours" if told_apart(self.classes) else "The names that there is room for"
+            text += f" {what} are classes." if self.labelled else f" {what} are the classes that the network says."
         return text
 
     def belief(self) -> str:

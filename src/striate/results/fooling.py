@@ -109,7 +109,8 @@ class Fooling(Result):
         start = "noise" if self.from_noise else "photographs"
         good = self.succeeded
         text = (
-            f"{int(good.sum())} of {count(len(self), 'picture')} made from {start} are taken for the chosen class "
+            f"{int(good.sum())} of {count(len(self), 'picture')} made from {start} "
+            f"{'is' if good.sum() == 1 else 'are'} taken for the chosen class "
             f"with a probability above {self.confidence:g}, checked as pictures of 8 bits."
         )
         if good.any():

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from striate import drawing
 from striate.geometry import Box
 from striate.results._charts import draw_words, short_name, words_height
-from striate.results._gallery import GREY, MONOSPACE, blank
+from striate.results._gallery import DENSITY, GREY, MONOSPACE, blank
 from striate.results._inches import draw_frame, draw_image, inch_axes, rasterised, write
+from striate.results._patch_cells import fitted
 from striate.results.base import Json, Result
 from striate.results.drawn import Drawing, Pixels
 from striate.results.patches import PatchRow
@@ -51,11 +52,10 @@ class Strong:
 
     def sentence(self) -> str:
         """Say how strong the answer is, and what else the unit answers to."""
-        text = f"{number(self.value)}"
+        text = f"Answers {number(self.value)}"
         if not np.isnan(self.below):
-            text += (
-                ", more than in all pictures" if self.below >= 1 else f", more than in {_percent(self.below)} of them"
-            )
+            others = "any picture" if self.below >= 1 else _percent(self.below)
+            text += f", more than to {others} of the data set"
         name, times = self.row.agreement()
         if 2 * times >= len(self.row.patches) > 1:
             text += f"; {times} of its {len(self.row.patches)} strongest: {name}"
@@ -84,6 +84,8 @@ class StrongestUnits(Result):
     def caption(self) -> str:
         """Say what is shown."""
         each = max(len(units) for units in self.strongest)
+        if not each:
+            return f"No unit of {self.layer} is above 0 in {'this picture' if len(self) == 1 else 'these pictures'}."
         return (
             f"For each picture the {count(each, 'unit')} of {self.layer} that answer to it more than to nearly all of "
             f"{count(self.total, 'picture')}: where they answer, and the pictures that they answer to most."
@@ -158,11 +160,11 @@ class StrongestUnits(Result):
             words = textwrap.shorten(self.sentence(picture), round((width - 2 * _EDGE) * 13))
             write(axes, _EDGE, top, words, size=8.5, weight="bold", above=False)
             for place, one in enumerate(self.strongest[picture]):
-                self._draw(axes, picture, one, top + 0.25 + place * row, ratio)
+                self._draw(axes, picture, one, top + 0.25 + place * row, ratio, width)
             top += block
         return figure
 
-    def _draw(self, axes: Axes, picture: int, one: Strong, down: float, ratio: float) -> None:
+    def _draw(self, axes: Axes, picture: int, one: Strong, down: float, ratio: float, width: float) -> None:
         small = self.pictures.shape[1] < 96
         right = draw_image(axes, self.pictures[picture], _EDGE, down, _OWN * ratio, smooth=not small)
         whole = (0, 0, self.pictures.shape[1] - 1, self.pictures.shape[2] - 1)
@@ -171,13 +173,16 @@ class StrongestUnits(Result):
             draw_frame(axes, one.box, (_EDGE, down), scale, (right, down + _OWN * ratio))
         left = _EDGE + _OWN + 0.2
         write(axes, left, down + 0.1, one.row.address, size=8, family=MONOSPACE)
-        write(axes, left, down + 0.27, one.sentence(), size=7.5, colour=GREY)
+        words = textwrap.shorten(one.sentence(), round((width - _EDGE - left) * 14), placeholder="...")
+        write(axes, left, down + 0.27, words, size=7.5, colour=GREY)
         for patch in one.row.patches:
             if (pixels := patch.pixels) is None:
                 write(axes, left, down + 0.7, "not readable", size=6.5, colour=GREY)
             else:
                 height = min(_CELL * ratio, _CELL * pixels.shape[0] / pixels.shape[1])
-                draw_image(axes, pixels, left, down + 0.34, height, smooth=pixels.shape[1] >= 96)
+                beyond = bool(patch.missing.any())  # the unit sees more than the picture has there
+                pixels = fitted(pixels, round(_CELL * DENSITY), patch.missing) if beyond else pixels
+                draw_image(axes, pixels, left, down + 0.34, height, smooth=not beyond and pixels.shape[1] >= 96)
             write(
                 axes,
                 left,

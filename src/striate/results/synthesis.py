@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from striate import drawing
 from striate.files import write_bytes
 from striate.images import encode_png
+from striate.results._contrast import contrast_to_show, stronger, words_of
 from striate.results._gallery import draw_gallery
 from striate.results._numbering import numbered_sheet
 from striate.results.base import Json, Result, encode_array
@@ -234,23 +235,27 @@ class Synthesis(Result):
                 drawings.append(_sheet(one))
                 continue
             for index, label in enumerate(one.labels):
-                drawings.append(Drawing(label, self._words(one, index), _paled(one, index)))
+                times = contrast_to_show([one.shown(index)])
+                drawings.append(Drawing(label, self._words(one, index, times), _paled(one, index, times)))
                 if len(self) <= STRIPS:
-                    drawings.append(_way(one, index))
+                    drawings.append(_way(one, index, times))
         return drawings
 
-    def _words(self, one: Made, index: int) -> str:
+    def _words(self, one: Made, index: int, times: int) -> str:
         note = f" {one.size_note}" if one.size_note else ""
-        return f"{shape(one.pictures.shape[2:])} pixels. {one.verdict(index)}{note}"
+        return f"{shape(one.pictures.shape[2:])} pixels. {one.verdict(index)}{words_of(times)}{note}"
 
 
 def _sheet(one: Made) -> Drawing:
     """Draw many pictures with their numbers below, those that failed pale."""
     shown = range(min(len(one), MOST))
-    cells = [_paled(one, index) for index in shown]
+    good = [index for index in shown if not one.failed[index]]
+    times = contrast_to_show([one.shown(index) for index in good or shown])
+    cells = [_paled(one, index, times) for index in shown]
     columns = max(1, math.ceil(math.sqrt(len(cells) * 1.3)))
     pixels, labels = numbered_sheet(cells, [one.numbers[index] for index in shown], columns=columns, room=0.02)
-    words = [f"{count(len(one), 'picture')} of {shape(one.pictures.shape[2:])} pixels, the number of each below."]
+    size = shape(one.pictures.shape[2:])
+    words = [f"{count(len(one), 'picture')} of {size} pixels, the number of each below.{words_of(times)}"]
     if len(one) > MOST:
         words.append(f"The first {MOST} are shown.")
     if one.size_note:
@@ -261,8 +266,8 @@ def _sheet(one: Made) -> Drawing:
         reaching = f"{int((known & ~one.failed).sum())} of {int(known.sum())} reach the best real picture's value"
         comparable = np.isfinite(one.peaks) & (one.real > 0)
         if comparable.any():
-            times = float(np.median(one.peaks[comparable] / one.real[comparable]))
-            reaching += f", {number(times, 2)} times as much in the median"
+            ratio = float(np.median(one.peaks[comparable] / one.real[comparable]))
+            reaching += f", {number(ratio, 2)} times as much in the median"
         words.append(f"{reaching}.")
     if len(bad):
         named = ", ".join(one.numbers[index] for index in bad[:LISTED])
@@ -271,17 +276,17 @@ def _sheet(one: Made) -> Drawing:
     return Drawing(one.title, " ".join(words), pixels, labels=labels)
 
 
-def _way(one: Made, index: int) -> Drawing:
+def _way(one: Made, index: int, times: int) -> Drawing:
     """Draw the small pictures on the way to one, in rows of three."""
-    cells = [_as_shown(frame) for frame in one.frames[index]]
+    cells = [stronger(_as_shown(frame), times) for frame in one.frames[index]]
     steps = [str(step) for step in one.frame_steps]
     pixels, labels = numbered_sheet(cells, steps, columns=min(3, len(cells)), room=0.04)
     return Drawing(one.labels[index], "On the way to it; below each the steps made.", pixels, labels=labels)
 
 
-def _paled(one: Made, index: int) -> Pixels:
-    """Return a picture as it is shown, mixed with paper where it failed."""
-    pixels = one.shown(index)
+def _paled(one: Made, index: int, times: int) -> Pixels:
+    """Return a picture as it is drawn, its contrast so many times as strong, mixed with paper where it failed."""
+    pixels = stronger(one.shown(index), times)
     if not one.failed[index]:
         return pixels
     paper = np.array(drawing.rgb(drawing.PAPER), dtype=np.float32)

@@ -21,6 +21,7 @@ from striate.errors import NetworkError, OptionError, Stopped
 from striate.network import Network
 from striate.synthesis.arranging import arranged_start, by_place, families, generators_of, pixels_seen, size_of
 from striate.synthesis.canvas import Canvas, Fourier, Pixels
+from striate.synthesis.folding import folded
 from striate.synthesis.keeping import Keeper
 from striate.synthesis.objectives import Objective
 from striate.synthesis.observing import Precision, arithmetic, measured, uphill
@@ -30,7 +31,7 @@ from striate.synthesis.recipes import Recipe, recipe_of
 __all__ = ["EVERY", "Ascent", "ascend", "mean_colour"]
 
 EVERY = 16  # steps, at most, from one look at the pictures without a warp to the next; a look is half a step's work
-WAKING = 16  # steps from the start in which a silent unit is woken each time, as in lucid
+WAKING = 0.25  # of the steps, from the start, in which a silent unit is woken each time: slow recipes need long
 FRAMES = 6  # small pictures kept of each run, the start among them
 _LEVELS = 255  # of a saved picture, above 0
 _SHOWN = 64  # pictures in the sheet that is streamed, at most
@@ -111,7 +112,8 @@ def ascend(
         task: what to call it where progress is shown.
 
     Raises:
-        OptionError: no such recipe, start or precision, a size that the network cannot take, or steps below 1.
+        OptionError: no such recipe, start or precision, a size that the network cannot take, or steps or chunk
+            below 1.
         NetworkError: the objective of a start picture is no finite number.
         Stopped: before the first step was made.
 
@@ -124,6 +126,8 @@ def ascend(
     total = chosen.steps if steps is None else steps
     if total < 1:
         raise OptionError(f"steps must be at least 1, got {total}.")
+    if chunk is not None and chunk < 1:
+        raise OptionError(f"chunk must be at least 1, got {chunk}.")
     order = by_place(objectives)
     told = _Settings(
         network=network,
@@ -191,6 +195,9 @@ class _Run:
             self.parameters = self._begin(generators, told.start, told.size)
             self.maps = self._maps(generators, told.size)
             self.keeper = Keeper(self.canvas.render(self.parameters))
+            places = [place for goal in self.objectives for place in goal.places]
+            seen = told.size if self.recipe.warp is None else self.recipe.warp.view(*told.size)
+            self.lean = folded(self.network, seen, places, kind=self.kind)
 
     def _maps(self, generators: list[torch.Generator], size: tuple[int, int]) -> Tensor | None:
         """Draw the warps of all steps, (B, steps, 2, 3); None for none."""
@@ -298,7 +305,7 @@ class _Run:
         values = torch.empty(len(self.objectives), device=self.parameters.device)
         gradient = torch.empty_like(self.parameters)
         # what stays silent for long costs a second run at every step: it is tried again from time to time only
-        wake = step < WAKING or step % EVERY == 0
+        wake = step < WAKING * self.steps or step % EVERY == 0
         slopes = torch.empty_like(self.keeper.best) if self.recipe.projection is not None else gradient
 
         def run(start: int, stop: int) -> None:
@@ -311,7 +318,8 @@ class _Run:
                     assert self.recipe.warp is not None
                     seen = self.recipe.warp.apply(rendered, self.maps[part, step])
                 costs = [penalty.cost(rendered, self.centre) for penalty in self.recipe.penalties]
-            found, slope = uphill(self.network, seen, self._reading(start, stop), kind=self.kind, wake=wake)
+            reading = self._reading(start, stop)
+            found, slope = uphill(self.network, seen, reading, kind=self.kind, wake=wake, lean=self.lean)
             if seen is leaf and not costs:
                 gradient[part] = slope
             else:

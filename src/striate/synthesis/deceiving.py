@@ -19,7 +19,9 @@ from torch import Tensor
 from striate import progress
 from striate.errors import NetworkError, OptionError, Stopped
 from striate.network import Network
+from striate.running import undisturbed
 from striate.streaming import in_chunks
+from striate.synthesis.observing import as_taken
 from striate.tap import follow
 
 __all__ = ["TASK", "Deceived", "deceive", "noise"]
@@ -58,7 +60,7 @@ def deceive(
     classes: Sequence[int],
     *,
     confidence: float = 0.99,
-    step: float = 0.25,
+    step_size: float = 0.25,
     steps: int = 100,
     chunk: int | None = None,
 ) -> Deceived:
@@ -69,19 +71,19 @@ def deceive(
         starts: uint8, (B, C, H, W).
         classes: that the pictures are to be taken for, B of them.
         confidence: probability that is to be exceeded, above 0 and below 1.
-        step: how far the first step goes, in levels of 255.
+        step_size: how far the first step goes, in levels of 255.
         steps: at most so many for each.
         chunk: pictures in one pass; chosen by the device unless given, halved when memory runs out.
 
     Raises:
-        OptionError: a confidence, step or number of steps that makes no sense.
+        OptionError: a confidence, step size or number of steps that makes no sense.
         NetworkError: the network's answer is not finite, or depends on the picture by no gradient.
         Stopped: before the first step was made.
     """
     if not 0 < confidence < 1:
         raise OptionError(f"confidence must lie between 0 and 1, got {confidence}.")
-    if not (math.isfinite(step) and step > 0):
-        raise OptionError(f"step must be above 0 levels, got {step}.")
+    if not (math.isfinite(step_size) and step_size > 0):
+        raise OptionError(f"step_size must be above 0 levels, got {step_size}.")
     if steps < 1:
         raise OptionError(f"steps must be at least 1, got {steps}.")
     goal = math.log(confidence / (1 - confidence)) + _SPARE
@@ -90,7 +92,7 @@ def deceive(
     notes: list[str] = []
 
     def run_piece(start: int, stop: int) -> None:
-        piece = _Piece(network, starts[start:stop], torch.tensor(classes[start:stop]), goal, step)
+        piece = _Piece(network, starts[start:stop], torch.tensor(classes[start:stop]), goal, step_size)
         try:
             for number in range(steps + 1):  # the last time only to look
                 progress.check_stop(TASK)
@@ -149,18 +151,23 @@ class _Piece:
 def _uphill(network: Network, levels: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
     """Return the log odds of each class, (B,), and their gradient with respect to the levels, (B, C, H, W)."""
     leaf = levels.detach().requires_grad_()
-    with torch.enable_grad():
-        seen = network.spec.normalise(leaf / LEVELS).to(network.dtype).contiguous(memory_format=torch.channels_last)
-        logits = follow(network, seen, [], logits=True).logits
+    with undisturbed(network.module), torch.enable_grad():  # on the way back too, see `tap.follow`
+        logits = follow(network, as_taken(network, leaf / LEVELS), [], logits=True).logits
         assert logits is not None  # they were asked for
+        if logits.shape[1] == 1:
+            raise NetworkError(
+                f"{network.name} has a single class, whose probability is 1 whatever it is shown: it cannot be fooled."
+            )
         margins = _log_odds(logits.float(), classes)
-    if not bool(margins.isfinite().all()):
-        raise NetworkError(
-            "the network's answer is not finite for a picture on the way. Check its weights, and its mean and std."
-        )
-    if not margins.requires_grad:
-        raise NetworkError("the classes do not depend on the picture by way of a gradient, so there is no way to go.")
-    (gradient,) = torch.autograd.grad(margins.sum(), leaf)
+        if not bool(margins.isfinite().all()):
+            raise NetworkError(
+                "the network's answer is not finite for a picture on the way. Check its weights, and its mean and std."
+            )
+        if not margins.requires_grad:
+            raise NetworkError(
+                "the classes do not depend on the picture by way of a gradient, so there is no way to go."
+            )
+        (gradient,) = torch.autograd.grad(margins.sum(), leaf)
     return margins.detach(), torch.nan_to_num(gradient)
 
 

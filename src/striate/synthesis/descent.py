@@ -17,8 +17,10 @@ from torch import Tensor
 from striate import progress
 from striate.errors import NetworkError, OptionError, Stopped
 from striate.network import Network
+from striate.running import undisturbed
 from striate.streaming import in_chunks
 from striate.synthesis.climbing import Adam
+from striate.synthesis.observing import as_taken
 from striate.synthesis.showing import tell
 from striate.tap import Tapped, follow
 
@@ -182,15 +184,15 @@ def slopes(
     def run_piece(start: int, stop: int) -> None:
         part = slice(start, stop)
         leaf = pictures[part].detach().requires_grad_()
-        with torch.enable_grad():
-            tapped = follow(network, _taken(network, leaf), places) if places else Tapped({}, None)
+        with undisturbed(network.module), torch.enable_grad():  # on the way back too, see `tap.follow`
+            tapped = follow(network, as_taken(network, leaf), places) if places else Tapped({}, None)
             found = cost(tapped, leaf, part)
-        if not found.requires_grad:
-            raise NetworkError(
-                f"{', '.join(places)} does not depend on the picture by way of a gradient: the network cuts it before. "
-                "Choose another layer."
-            )
-        (gradient[part],) = torch.autograd.grad(found.sum(), leaf)
+            if not found.requires_grad:
+                raise NetworkError(
+                    f"{', '.join(places)} does not depend on the picture by way of a gradient: the network cuts it "
+                    "before. Choose another layer."
+                )
+            (gradient[part],) = torch.autograd.grad(found.sum(), leaf)
         values[part] = found.detach().float().cpu()
 
     with torch.inference_mode(False):
@@ -212,8 +214,3 @@ def coarse_first(gradient: Tensor) -> Tensor:
     frequency = (down**2 + across**2).sqrt().clamp(min=1 / max(height, width))
     smoothed: Tensor = torch.fft.irfft2(torch.fft.rfft2(gradient) / frequency, s=(height, width))
     return smoothed
-
-
-def _taken(network: Network, images: Tensor) -> Tensor:
-    """Return pictures from 0 to 1 as the network takes them."""
-    return network.spec.normalise(images).to(network.dtype).contiguous(memory_format=torch.channels_last)

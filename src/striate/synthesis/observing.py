@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Literal
 
 import torch
@@ -10,10 +11,11 @@ from torch import Tensor
 from striate.errors import NetworkError, OptionError
 from striate.network import Network
 from striate.rectifiers import waking
+from striate.running import undisturbed
 from striate.synthesis.reading import Reading
 from striate.tap import follow
 
-__all__ = ["Precision", "arithmetic", "measured", "uphill"]
+__all__ = ["Precision", "arithmetic", "as_taken", "measured", "uphill"]
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -46,7 +48,13 @@ def _gains(device: torch.device) -> bool:
 
 
 def uphill(
-    network: Network, images: Tensor, reading: Reading, *, kind: torch.dtype | None = None, wake: bool = True
+    network: Network,
+    images: Tensor,
+    reading: Reading,
+    *,
+    kind: torch.dtype | None = None,
+    wake: bool = True,
+    lean: Network | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the values of a piece's objectives, and the gradient of each with respect to its picture.
 
@@ -59,6 +67,7 @@ def uphill(
         reading: the objectives, one for each picture.
         kind: number type of the convolutions; the network's own unless given.
         wake: run pictures without a gradient once more.
+        lean: a copy that gives the same faster, see `folding`, to be run in its place.
 
     Returns:
         Values (B,) in float32, without what keeps pictures apart, and the gradient, shaped like `images`, with it.
@@ -67,8 +76,10 @@ def uphill(
         NetworkError: the network cuts the gradient on the way.
     """
     leaf = images.detach().requires_grad_()
-    values, goal = _followed(network, leaf, reading, kind)
-    found = torch.autograd.grad(goal.sum(), leaf, allow_unused=True)[0] if goal.requires_grad else None
+    # held on the way back too, where a network that saves memory runs parts of itself once more (checkpointing)
+    with undisturbed(network.module) if lean is None or lean is network else nullcontext():
+        values, goal = _followed(network, leaf, reading, kind, lean)
+        found = torch.autograd.grad(goal.sum(), leaf, allow_unused=True)[0] if goal.requires_grad else None
     if found is None:
         raise NetworkError(
             f"{network.name} gives {reading.label} without a gradient back to the picture: it cuts the gradient on the "
@@ -86,21 +97,24 @@ def measured(network: Network, images: Tensor, reading: Reading) -> tuple[Tensor
     Returns:
         The values of the objectives, and the largest values of their channels (see `Reading.peaks`), (B,) each.
     """
-    tapped = follow(network, _as_taken(network, images.detach()), reading.places, logits=reading.logits)
+    tapped = follow(network, as_taken(network, images.detach()), reading.places, logits=reading.logits)
     return reading.values(tapped).detach(), reading.peaks(tapped).detach()
 
 
-def _followed(network: Network, images: Tensor, reading: Reading, kind: torch.dtype | None) -> tuple[Tensor, Tensor]:
+def _followed(
+    network: Network, images: Tensor, reading: Reading, kind: torch.dtype | None, lean: Network | None = None
+) -> tuple[Tensor, Tensor]:
     """Return the values, and what is to be raised."""
     with torch.enable_grad(), torch.autocast(images.device.type, kind or torch.bfloat16, enabled=kind is not None):
-        tapped = follow(network, _as_taken(network, images), reading.places, logits=reading.logits)
+        seen = as_taken(network, images)
+        tapped = follow(network if lean is None else lean, seen, reading.places, logits=reading.logits)
     with torch.enable_grad():
         values = reading.values(tapped)
         alike = reading.likeness(tapped, values)
     return values, values if alike is None else values - alike
 
 
-def _as_taken(network: Network, images: Tensor) -> Tensor:
+def as_taken(network: Network, images: Tensor) -> Tensor:
     """Return pictures with values from 0 to 1 as the network takes them."""
     normalised = network.spec.normalise(images).to(network.dtype)
     return normalised.contiguous(memory_format=torch.channels_last)
@@ -109,5 +123,6 @@ def _as_taken(network: Network, images: Tensor) -> Tensor:
 def _woken(network: Network, images: Tensor, reading: Reading, kind: torch.dtype | None) -> Tensor:
     """Return a gradient for pictures that got none."""
     leaf = images.requires_grad_()
-    _, goal = _followed(network, leaf, reading, kind)
-    return waking(goal, leaf)
+    with undisturbed(network.module):
+        _, goal = _followed(network, leaf, reading, kind)
+        return waking(goal, leaf)

@@ -126,8 +126,8 @@ class Reading:
             return None
         total = torch.zeros_like(values)
         for place, strength, rows in self._families:
-            maps = tapped.outputs[place][rows].float().flatten(2)  # (F, C, positions), of a vector (F, C)
-            maps = maps if maps.dim() == 3 else maps.unsqueeze(2)
+            maps = tapped.outputs[place][rows].float()
+            maps = maps.flatten(2) if maps.dim() == 4 else maps.unsqueeze(2)  # (F, C, positions), of a vector 1
             grams = (maps @ maps.transpose(1, 2)).flatten(1)
             grams = grams / grams.norm(dim=1, keepdim=True).clamp(min=1e-10)
             alike = grams @ grams.T

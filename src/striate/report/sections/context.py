@@ -11,6 +11,7 @@ from striate import drawing
 from striate.report.pictures import photo_uri
 from striate.report.visit import Visit
 from striate.results import Neighbours, StrongestUnits
+from striate.results._patch_cells import fitted
 from striate.results.drawn import Pixels
 from striate.results.patches import Patch
 from striate.results.strongest_units import Strong
@@ -29,7 +30,7 @@ def build(visit: Visit) -> Mapping[str, Any] | None:
     """Return for each picture its neighbours and units; None without an atlas."""
     if visit.atlas is None:
         return None
-    nearest = visit.run("neighbours", top=min(NEAREST, len(visit.atlas)))
+    nearest = visit.run("neighbours", top=max(1, min(NEAREST, len(visit.atlas) - 1)))
     units = visit.run("strongest_units", units=UNITS, top=PATCHES)
     near = nearest.result if isinstance(nearest.result, Neighbours) else None
     strong = units.result if isinstance(units.result, StrongestUnits) else None
@@ -83,12 +84,14 @@ def _unit(one: Strong) -> Mapping[str, Any]:
 
 def _patch(patch: Patch) -> Mapping[str, Any]:
     pixels = patch.pixels
+    if pixels is not None:  # striped where the unit sees beyond the picture
+        pixels = fitted(pixels, SIDE, patch.missing) if patch.missing.any() else _small(pixels)
     return {
         "name": patch.name,
         "words": patch.words,
         "value": patch.value,
         "other": False,
-        "uri": None if pixels is None else photo_uri(_small(pixels)),
+        "uri": None if pixels is None else photo_uri(pixels),
     }
 
 

@@ -20,7 +20,9 @@ DEPTHS = (0.25, 0.6, 1.0)  # of the way from the first stage to the last
 CHANNELS = 5  # of each depth
 CLASSES = 6  # at most
 STEPS, FEWEST = 40, 20  # of an ascent; fewer where the network is slow
+SOONER = 0.8  # of these steps do for classes, which are larger pictures and are recognised sooner
 USUAL = 400e6  # multiply-adds of a network for which so many steps take a second or two a picture
+SAME = 1e-3  # of a value: behind a ceiling (ReLU6) two may differ by rounding alone
 SEED = 0
 
 
@@ -31,14 +33,16 @@ def build(visit: Visit) -> Mapping[str, Any] | None:
     maps = activations.result if isinstance(activations.result, Activations) else None
     chosen = _channels(maps) if maps is not None else {}
     channels = _made(visit, "synthesize", [f"{layer}:{one}" for layer in chosen for one in chosen[layer]], steps)
-    classes = _made(visit, "class_picture", _classes(predictions), steps)
+    classes = _made(visit, "class_picture", _classes(predictions), round(SOONER * steps))
     if channels is None and classes is None:
         return None
     made = channels.result if channels is not None else None
     pictures = classes.result if classes is not None else None
+    depths = _depths(made, maps, visit.names) if isinstance(made, Synthesis) and maps is not None else []
     return {
         "channels_run": channels,
-        "depths": _depths(made, maps, visit.names) if isinstance(made, Synthesis) and maps is not None else [],
+        "depths": depths,
+        "below": any(cell["below"] for depth in depths for cell in depth["cells"]),
         "classes_run": classes,
         "classes": _class_cells(pictures) if isinstance(pictures, ClassPictures) else [],
     }
@@ -100,9 +104,11 @@ def _depths(made: Synthesis, activations: Activations, names: Sequence[str]) -> 
                     "uri": photo_uri(one.shown(index)),
                     "reached": float(one.peaks[index]),
                     "failed": bool(one.failed[index]),
-                    **_best(activations, one.title, int(label.rpartition(":")[2]), names),
+                    "below": bool(one.peaks[index] < best["real"] - SAME * abs(best["real"])),
+                    **best,
                 }
                 for index, label in enumerate(one.labels)
+                for best in [_best(activations, one.title, int(label.rpartition(":")[2]), names)]
             ],
         }
         for one in made.made
