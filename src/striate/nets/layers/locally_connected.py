@@ -18,7 +18,6 @@ from torch.nn import functional as F
 
 from striate.errors import NetworkError
 from striate.nets.layers._settings import Pair, count, pair
-from striate.nets.layers._sharing import in_shares
 from striate.sizes import output_size
 
 __all__ = ["LocallyConnected1d", "LocallyConnected2d"]
@@ -253,20 +252,16 @@ class _ByRows(torch.autograd.Function):
         rows, columns, outputs, height, _, _ = weight.shape
         kernels = weight.flatten(4)  # (H', W', O, KH, KW * C)
         found = images.new_empty(len(images), rows, columns, outputs)
-
-        def work(start: int, stop: int) -> None:
-            answer = images.new_empty(columns, len(images), outputs)
-            for place in range(start, stop):
-                for line in range(height):
-                    windows = _row_windows(images, weight, stride, place, line)
-                    kernel = kernels[place, :, :, line].transpose(1, 2)  # (W', KW * C, O)
-                    if line == 0:
-                        torch.bmm(windows, kernel, out=answer)
-                    else:
-                        torch.baddbmm(answer, windows, kernel, out=answer)
-                found[:, place] = answer.transpose(0, 1)
-
-        in_shares(rows, work)
+        answer = images.new_empty(columns, len(images), outputs)
+        for place in range(rows):
+            for line in range(height):
+                windows = _row_windows(images, weight, stride, place, line)
+                kernel = kernels[place, :, :, line].transpose(1, 2)  # (W', KW * C, O)
+                if line == 0:
+                    torch.bmm(windows, kernel, out=answer)
+                else:
+                    torch.baddbmm(answer, windows, kernel, out=answer)
+            found[:, place] = answer.transpose(0, 1)
         return found
 
     @staticmethod
@@ -284,34 +279,22 @@ class _ByRows(torch.autograd.Function):
             return next(found) if wanted[0] else None, next(found) if wanted[1] else None, None
         rows, columns, _, height, width, channels = weight.shape
         kernels = weight.flatten(3)  # (H', W', O, K)
+        of_images = torch.zeros_like(images)
         of_kernels = torch.empty_like(weight.flatten(4), memory_format=torch.contiguous_format)
+        row = images.new_empty(columns, len(images), height, width, channels)
         down, across = ctx.stride
         arriving = slopes[0].contiguous()
-
-        def work(start: int, stop: int) -> Tensor:
-            # the lines that these places see; those at its ends other places see too
-            of_lines: Tensor = images.new_zeros(len(images), (stop - start - 1) * down + height, *images.shape[2:])
-            row = images.new_empty(columns, len(images), height, width, channels)
-            taps = row.permute(1, 2, 3, 0, 4)  # (N, KH, KW, W', C)
-            for place in range(start, stop):
-                slope = arriving[:, place].transpose(0, 1).contiguous()  # (W', N, O)
-                if wanted[1]:
-                    for line in range(height):
-                        windows = _row_windows(images, weight, ctx.stride, place, line)
-                        of_kernels[place, :, :, line] = torch.bmm(slope.transpose(1, 2), windows)
-                if wanted[0]:
-                    torch.bmm(slope, kernels[place], out=row.flatten(2))
-                    first = (place - start) * down
-                    part = of_lines[:, first : first + height]  # (N, KH, W, C)
-                    for tap in range(width):
-                        part[:, :, tap : tap + across * (columns - 1) + 1 : across] += taps[:, :, tap]
-            return of_lines
-
-        of_images = torch.zeros_like(images)
-        first = 0
-        for of_lines, places in in_shares(rows, lambda start, stop: (work(start, stop), stop - start)):
-            of_images[:, first : first + of_lines.shape[1]] += of_lines
-            first += places * down
+        for place in range(rows):
+            slope = arriving[:, place].transpose(0, 1).contiguous()  # (W', N, O)
+            if wanted[1]:
+                for line in range(height):
+                    windows = _row_windows(images, weight, ctx.stride, place, line)
+                    of_kernels[place, :, :, line] = torch.bmm(slope.transpose(1, 2), windows)
+            if wanted[0]:
+                torch.bmm(slope, kernels[place], out=row.flatten(2))
+                part = of_images[:, place * down : place * down + height]  # (N, KH, W, C)
+                for tap in range(width):
+                    part[:, :, tap : tap + across * (columns - 1) + 1 : across] += row[:, :, :, tap].permute(1, 2, 0, 3)
         return of_images if wanted[0] else None, of_kernels.view(weight.shape) if wanted[1] else None, None
 
 
