@@ -204,3 +204,12 @@ def test_what_is_known_of_the_network_is_of_the_network_itself() -> None:
     network, other = _network(), _network()
     ascend(network, [objective(network, 1)], recipe=wide, size=SIZE, steps=1)
     assert network.graph(16, 16) == other.graph(16, 16)
+
+
+def test_what_a_copy_is_asked_of_other_sizes_is_not_taken_for_the_network_s() -> None:
+    network = _network()
+    twin = folded(network, SIZE, [None])
+    assert twin is not network
+    parameters = sum(weight.numel() for weight in network.module.parameters())
+    twin.graph(12, 12)
+    assert network.graph(12, 12).parameters == parameters

@@ -100,8 +100,10 @@ def _copied(network: Network) -> Network | None:
             module = copy.deepcopy(network.module, weights)
         except Exception:  # whatever a stranger's module raises when it is copied
             return None
-    twin = copy.copy(network)  # what is known of its structure holds for the copy as well
+    twin = copy.copy(network)
     twin.module = module
+    # what is known of the network holds for the copy as well; what is traced from the copy is not the network's
+    twin._graphs = dict(network._graphs)
     return twin
 
 
