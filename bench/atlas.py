@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from bench.measure import Claim, Table, best, interleaved, memory_of
 from bench.subjects import NETWORKS, bare_forward, frozen, network, ordered, pictures
 from striate import Network, atlas, dataset, keep_memory
-from striate.atlas.choosing import choose_layers
+from striate.choosing import choose_layers
 
 __all__ = ["run"]
 

@@ -81,3 +81,11 @@ def lite0() -> Network:
     import striate
 
     return striate.load("efficientnet_lite0")
+
+
+@pytest.fixture(scope="session")
+def small_lite0(lite0: Network) -> Network:
+    """The same network for pictures of 112 x 112, which take a quarter of the time."""
+    from striate import Network
+
+    return Network(lite0.module, lite0.spec.changed(height=112, width=112, resize=128), lite0.class_names, name="small")

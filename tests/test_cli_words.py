@@ -88,11 +88,44 @@ def test_pictures_where_none_are_taken_or_missing(tmp_path):
 
 
 def test_a_word_that_is_nothing(network):
-    check_layers(network, ["0", "4"])
+    check_layers(network, ["0", "4", "stages", "all"])
     with pytest.raises(AddressError, match=r"'01' is no file and no address: no layer '01' in this network"):
         check_layers(network, ["01"])
     with pytest.raises(AddressError, match=r"There is a class of that name: class:bee"):
         check_layers(network, ["bee"])
+
+
+def test_a_word_for_several_layers(tmp_path, capsys):
+    out = tmp_path / "sheet.png"
+    words = [
+        "synthesize",
+        "striate:lenet-5,size=32",
+        "convolutions",
+        "--per-layer",
+        "2",
+        "--steps",
+        "1",
+        "--out",
+        str(out),
+    ]
+    assert main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("6 pictures made by the recipe lucid. The layers stand in the order of the network.")
+    assert [line.split()[0] for line in lines[1:4]] == ["c1", "c3", "c5"]
+    assert lines[-1] == str(out)
+    picture = tmp_path / "cat.png"
+    picture.touch()
+    assert main(["saliency", "striate:lenet-5,size=32", str(picture), "stages"]) == 2
+    assert capsys.readouterr().err
+
+
+def test_pictures_that_may_be_left_out_are_said_so(capsys):
+    assert main(["synthesize", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Several times for several; pictures are one for all of them, or one for each." in shown
+    assert "[lucid|yosinski-1|yosinski-2|" in shown
+    assert main(["saliency", "--help"]) == 0
+    assert "Once for all pictures, or once for each." in " ".join(capsys.readouterr().out.split())
 
 
 def test_two_addresses_for_one(chelsea, capsys):

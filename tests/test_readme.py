@@ -57,7 +57,7 @@ def test_every_command_is_spelt_as_the_command_line_has_it(line):
 
 def test_the_units_that_pages_ask_an_atlas_for_are_in_one(lite0):
     """An atlas is built of the convolutions unless other layers are named."""
-    from striate.atlas.choosing import choose_layers
+    from striate.choosing import choose_layers
 
     held = {layer.address for layer in choose_layers(lite0, None)}
     asked = [word for line in LINES if "--atlas" in line for word in line.split() if re.search(r"[a-z0-9]:\d", word)]

@@ -111,6 +111,7 @@ def test_options_by_hand(folder):
     }
     assert [name for name, option in options.items() if option.required] == ["seed"]
     assert [name for name, option in options.items() if option.many] == ["layers"]
+    assert not any(option.objects for option in options.values())
     assert options["chunk"].annotation == "int | None"
 
 
@@ -159,6 +160,13 @@ def test_choices_are_followed_into_other_modules(tmp_path):
     (tmp_path / "far.py").write_text(source)
     (option,) = describe("far", tmp_path).options
     assert option.choices == typing.get_args(registry.Kind)
+
+
+def test_beside_a_choice_something_that_no_text_stands_for(tmp_path):
+    source = "class Own: ...\ndef far(network, *, kind: Literal['a', 'b'] | Own = 'a'): ...\n"
+    (tmp_path / "far.py").write_text(source)
+    (option,) = describe("far", tmp_path).options
+    assert (option.type, option.choices, option.objects) == ("choice", ("a", "b"), True)
 
 
 # --- the lenses that there are

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -106,6 +107,28 @@ def test_a_tensor_among_the_options_has_to_be_given(network, images, tmp_path):
     assert same_numbers(path, striate.again(path, network, images, options={"baseline": cover}))
     with pytest.raises(OptionError, match=r"the recipe holds 'patch' itself; only .* may be given \(baseline\)"):
         striate.again(path, network, images, options={"baseline": cover, "patch": 4})
+
+
+def test_the_picture_of_a_style_is_checked_too(network, images, photographs, tmp_path):
+    cat, other = tmp_path / "cat.png", tmp_path / "other.png"
+    shutil.copy(photographs / "chelsea.png", cat)
+    made = striate.lenses.style(network, images, style=str(cat), steps=2)
+    path = made.save(tmp_path / "styled.npz")
+    assert len(read_recipe(path).others["style"]) == 1
+    assert same_numbers(path, striate.again(path, network, images))
+    shutil.copy(photographs / "coffee.png", cat)
+    with pytest.raises(ImageError, match=r"picture given as 'style' is not the one that styled\.npz was made from"):
+        striate.again(path, network, images)
+    given = network.read(photographs / "chelsea.png").expand(2, -1, -1, -1)
+    path = striate.lenses.style(network, images, style=given, steps=2).save(other.with_suffix(".json"))
+    assert same_numbers(path, striate.again(path, network, images, options={"style": given}))
+    with pytest.raises(ImageError, match=r"made with 2 as picture given as 'style', and 1 were given"):
+        striate.again(path, network, images, options={"style": given[:1]})
+    held = json.loads(path.read_text())
+    held["recipe"]["others"] = {"steps": ["0" * 16]}
+    path.write_text(json.dumps(held))
+    with pytest.raises(OptionError, match=r"there is no picture given as 'steps'\. Was the recipe changed"):
+        striate.again(path, network, images, options={"style": given})
 
 
 def test_a_target_that_no_text_names(network, tmp_path):

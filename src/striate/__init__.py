@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from striate.errors import StriateError
 
 if TYPE_CHECKING:
-    from striate import atlas, costs, kernels, lenses, nets, sizes, synthesis, trust
+    from striate import atlas, costs, kernels, learn, lenses, nets, sizes, synthesis, trust
     from striate.memory import keep_memory
     from striate.network import Network
     from striate.remaking import again
@@ -34,6 +34,7 @@ __all__ = [
     "costs",
     "keep_memory",
     "kernels",
+    "learn",
     "lenses",
     "load",
     "nets",
@@ -44,7 +45,7 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_ROOMS = ("atlas", "costs", "kernels", "lenses", "nets", "sizes", "synthesis", "trust")
+_ROOMS = ("atlas", "costs", "kernels", "learn", "lenses", "nets", "sizes", "synthesis", "trust")
 _PLACES = {
     "InputSpec": "striate.spec",
     "Network": "striate.network",

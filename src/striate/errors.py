@@ -10,6 +10,7 @@ StriateError
  ├─ OptionError         an option outside what a lens accepts
  ├─ MissingExtraError   a library that is an extra, and is not installed
  ├─ OutputError         a result that cannot be written
+ ├─ TrainingError       a training that cannot be begun, gone on with or opened, or that went wrong
  └─ Stopped             the user asked a long job to stop
 
 The command line prints such a text after ``error:`` and exits; anything else that escapes is a bug.
@@ -29,6 +30,7 @@ __all__ = [
     "RuleError",
     "Stopped",
     "StriateError",
+    "TrainingError",
 ]
 
 
@@ -74,3 +76,7 @@ class OutputError(StriateError, OSError):
 
 class Stopped(StriateError):
     """The user asked a long job to stop; what was finished before is kept."""
+
+
+class TrainingError(StriateError, ValueError):
+    """A training that cannot be begun, gone on with or opened, or that went wrong."""

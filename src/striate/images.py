@@ -45,6 +45,7 @@ __all__ = [
     "encode_png",
     "find_images",
     "png_text",
+    "quietly",
     "read_array",
     "read_image",
 ]
@@ -163,7 +164,7 @@ def as_channels(picture: Image.Image, channels: int, name: str = "The picture") 
 def _decode(stream: IO[bytes], short_side: int | None, max_pixels: int, name: str) -> Image.Image:
     """Open, check the size that the header states, and decode the first frame."""
     stream.seek(0)
-    with _quietly():
+    with quietly():
         picture = Image.open(stream, formats=_FORMATS)
     width, height = picture.size
     if width * height > max_pixels:
@@ -173,9 +174,9 @@ def _decode(stream: IO[bytes], short_side: int | None, max_pixels: int, name: st
         )
     # The size asked for is the least that `draft` may leave; it does nothing for other formats than JPEG.
     drafted = None if short_side is None else picture.draft(None, (2 * short_side, 2 * short_side))
-    # Silence is bought with a lock (see `_quietly`), so only what can warn while it decodes pays for it: TIFF, and
+    # Silence is bought with a lock (see `quietly`), so only what can warn while it decodes pays for it: TIFF, and
     # PNG with a misplaced animation header. JPEG, WebP and most PNG files decode in as many threads as there are.
-    with _quietly() if picture.format == "TIFF" or _has_animation(picture, stream) else contextlib.nullcontext():
+    with quietly() if picture.format == "TIFF" or _has_animation(picture, stream) else contextlib.nullcontext():
         picture.load()
     if drafted is None or short_side is None:
         return picture
@@ -271,7 +272,7 @@ def _upright(picture: Image.Image, original: Image.Image) -> Image.Image:
     if not original.info.keys() & {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}:
         return picture
     orientation: object = None
-    with _quietly(), contextlib.suppress(Exception):  # as in `read_image`: damaged metadata raise anything
+    with quietly(), contextlib.suppress(Exception):  # as in `read_image`: damaged metadata raise anything
         orientation = original.getexif().get(_ORIENTATION)
     if isinstance(orientation, int) and orientation in _TURNS:
         return picture.transpose(_TURNS[orientation])
@@ -279,7 +280,7 @@ def _upright(picture: Image.Image, original: Image.Image) -> Image.Image:
 
 
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Drop the warnings of Pillow's parsers: what they warn of either becomes our error or does not touch the pixels.
 
     Python keeps its warning filters for the whole process, so two threads must not set them aside at a time.
@@ -330,7 +331,7 @@ def read_array(path: str | os.PathLike[str], channels: int) -> np.ndarray[Any, n
 def _load_npy(stream: IO[bytes], name: str) -> np.ndarray[Any, Any]:
     """Load an array after its header was checked: a header may claim any size, and NumPy would make room for it."""
     try:
-        with _quietly():  # headers written by Python 2 make NumPy warn
+        with quietly():  # headers written by Python 2 make NumPy warn
             version = np.lib.format.read_magic(stream)
             header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, columns_first, kind = header(stream)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -325,7 +325,27 @@ class Network:
         path = Path(path)
         if path.suffix != ".safetensors":
             raise NetworkError(f"{path}: a network is saved as .safetensors, which holds no code.")
-        factory = self.factory or self._made_as() or _factory_of(self.module)
+        write_bytes(path, self.to_bytes())
+        return path
+
+    def to_bytes(self, *, nameless: bool = False, more: Mapping[str, str] | None = None) -> bytes:
+        """Return what `save` writes.
+
+        Args:
+            nameless: where it is not known how to make the module again, leave that out, instead of an error; `load`
+                then asks for it.
+            more: what else to write beside the weights, by name.
+
+        Raises:
+            NetworkError: it is not known how to make the module again.
+        """
+        factory = self.factory or self._made_as()
+        if factory is None:
+            try:
+                factory = _factory_of(self.module)
+            except NetworkError:
+                if not nameless:
+                    raise
         state: dict[str, Tensor] = {}
         shared: dict[str, str] = {}  # tied weights are stored once
         owner: dict[tuple[int, torch.Size, tuple[int, ...]], str] = {}
@@ -337,15 +357,15 @@ class Network:
             owner[mark] = key
             state[key] = value.detach().cpu().contiguous().clone()
         metadata = {
+            **(more or {}),
             "format": FORMAT,
-            "factory": factory,
+            **({} if factory is None else {"factory": factory}),
             "name": self.name,
             "spec": json.dumps(self.spec.to_dict()),
             "class_names": json.dumps(self.class_names),
             "shared": json.dumps(shared),
         }
-        write_bytes(path, safetensors_bytes(state, metadata))
-        return path
+        return safetensors_bytes(state, metadata)
 
     def _made_as(self) -> str | None:
         """Return how one of our own networks (`striate.nets`) is made again; it knows by itself."""

@@ -2,20 +2,24 @@
 
 The rules act on the nodes of the autograd graph of one pass, where a rectifier is the same thing
 whether it is a module, a function, in place, shared or clamped (ReLU6). The network is not touched.
+What rectifiers let through on the way forward is seen likewise, below autograd (`rectified`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from striate.errors import RuleError
+from striate.running import Watcher
 
-__all__ = ["Rule", "backward", "waking"]
+__all__ = ["Rectified", "Rule", "backward", "rectified", "waking"]
 
 Rule = Literal["gradient", "guided", "deconvnet"]
 
@@ -130,3 +134,108 @@ def _woken(arriving: tuple[Tensor | None, ...], leaving: tuple[Tensor | None, ..
     # where nothing came through, every input that a signal was for lies where the rectifier is flat
     raised = leaving[0].clamp(min=0)
     return (torch.where(blocked.view(-1, *[1] * (raised.dim() - 1)), raised, arriving[0]), *arriving[1:])
+
+
+# --- what rectifiers let through, on the way forward
+
+_MODULES = (nn.ReLU, nn.ReLU6, nn.Hardtanh, nn.Threshold, nn.LeakyReLU)
+
+
+@dataclass(frozen=True)
+class Rectified:
+    """One use of a rectifier in a run.
+
+    Attributes:
+        name: of the module in which it happens, as in ``named_modules()``; empty for the network itself.
+        call: which call of that module it is, from 1.
+        order: which rectifier in that call, from 1.
+        own: the module is nothing but this rectifier.
+    """
+
+    name: str
+    call: int
+    order: int
+    own: bool
+
+
+class rectified(Watcher):  # noqa: N801 - is used as a function
+    """See the output of every rectifier of a run that is made inside this block, whatever it is called.
+
+    A module, a function, in place, shared, ReLU6, clamped at 0: the operations below autograd are the same.
+
+    Args:
+        module: that is going to be run.
+        act: called with each rectifier and its output, which the next operation may write into.
+    """
+
+    def __init__(self, module: nn.Module, act: Callable[[Rectified, Tensor], None]) -> None:
+        super().__init__()
+        self._module = module
+        self._act = act
+        self._names = {part: name for name, part in module.named_modules()}
+        self._stack: list[tuple[str, int, nn.Module]] = []
+        self._calls: Counter[str] = Counter()
+        self._orders: Counter[tuple[str, int]] = Counter()
+        self._raised = WeakTensorKeyDictionary()  # what had a number added to it
+        self._handles: list[Any] = []
+
+    def __enter__(self) -> Any:
+        for part in self._names:
+            if not isinstance(part, torch.jit.ScriptModule):  # takes no hooks; what it does is seen all the same
+                self._handles.append(part.register_forward_pre_hook(self._arrive))
+                self._handles.append(part.register_forward_hook(self._leave))
+        return super().__enter__()  # type: ignore[no-untyped-call]
+
+    def __exit__(self, *error: Any) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+
+    def _arrive(self, part: nn.Module, _inputs: Any) -> None:
+        name = self._names[part]
+        self._calls[name] += 1
+        self._stack.append((name, self._calls[name], part))
+
+    def _leave(self, _part: nn.Module, _inputs: Any, _output: Any) -> None:
+        self._stack.pop()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        name = func._schema.name.removeprefix("aten::").rstrip("_")
+        if name == "add" and not (isinstance(args[1], Tensor) and args[1].dim()):
+            self._raised[result] = True
+        elif isinstance(result, Tensor) and self._rectifies(name, func, args, kwargs or {}):
+            at, call, part = self._stack[-1] if self._stack else ("", 1, self._module)
+            self._orders[at, call] += 1
+            self._act(Rectified(at, call, self._orders[at, call], isinstance(part, _MODULES)), result)
+        return result
+
+    def _rectifies(self, name: str, func: Any, args: Any, kwargs: Any) -> bool:
+        """Tell whether an operation cuts off what is below zero (and perhaps above a ceiling)."""
+        if name == "relu":
+            return True
+        if name not in _CUTTING:
+            return False
+        # torch leaves out arguments that have their default value
+        given = {argument.name: argument.default_value for argument in func._schema.arguments}
+        given |= {argument.name: value for argument, value in zip(func._schema.arguments, args, strict=False)} | kwargs
+        if name == "maximum":
+            other = given["other"]
+            return other.dim() == 0 and not bool(other)
+        gate = name == "hardtanh" and args[0] in self._raised  # of a hard sigmoid
+        return not gate and all(_is_zero(given.get(key)) for key in _CUTTING[name])
+
+
+_CUTTING = {
+    "hardtanh": ("min_val",),
+    "clamp": ("min",),
+    "clamp_min": ("min",),
+    "threshold": ("threshold", "value"),
+    "leaky_relu": ("negative_slope",),
+    "maximum": (),
+}
+
+
+def _is_zero(value: Any) -> bool:
+    return isinstance(value, int | float) and value == 0

@@ -18,7 +18,7 @@ from typing import Any, Literal, cast
 
 from striate.errors import OptionError
 
-__all__ = ["LENSES", "Kind", "LensInfo", "Option", "describe", "function", "names"]
+__all__ = ["LENSES", "Kind", "LensInfo", "Option", "describe", "fields_of", "function", "names"]
 
 LENSES = Path(__file__).parent / "lenses"
 
@@ -45,6 +45,7 @@ class Option:
         required: there is no default.
         default: its value, or its source text where that is not a plain value.
         help: what the docstring says of it.
+        objects: in Python something may be given that no text stands for (a tensor, a recipe of one's own).
     """
 
     name: str
@@ -56,6 +57,7 @@ class Option:
     required: bool
     default: Any
     help: str
+    objects: bool = False
 
     def parse(self, text: str) -> int | float | bool | str:
         """Read one value of this option from text.
@@ -149,6 +151,32 @@ def describe(name: str, folder: Path = LENSES) -> LensInfo:
     )
 
 
+def fields_of(path: Path, name: str) -> tuple[Option, ...]:
+    """Say which fields a dataclass has that can be given as text, without importing it.
+
+    Args:
+        path: file in which it is defined.
+        name: of the class; its docstring explains the fields under "Attributes:".
+
+    Returns:
+        The fields in their order. One whose values have names (`Mapping`) takes several texts, kind "str".
+    """
+    found = next(node for node in _source(path).body if isinstance(node, ast.ClassDef) and node.name == name)
+    _, _, helps = _read_docstring((ast.get_docstring(found) or "").replace("\nAttributes:\n", "\nArgs:\n"))
+    options = []
+    for node in found.body:
+        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
+            continue
+        if isinstance(node.annotation, ast.Subscript) and ast.unparse(node.annotation.value) == "Mapping":
+            annotation, help_text = ast.unparse(node.annotation), helps.get(node.target.id, "")
+            options.append(Option(node.target.id, annotation, "str", ("str",), None, True, False, None, help_text))
+            continue
+        option = _read_option(ast.arg(node.target.id, node.annotation), node.value, helps, path)
+        if option is not None:
+            options.append(option)
+    return tuple(options)
+
+
 def function(name: str) -> Callable[..., Any]:
     """Import a lens and return it.
 
@@ -195,7 +223,7 @@ def _read_option(parameter: ast.arg, default: ast.expr | None, helps: Mapping[st
     """Describe a parameter, or return None when it cannot be given as text (a tensor, a function)."""
     if parameter.annotation is None:
         return None
-    kinds, choices, many = _read_annotation(parameter.annotation, path)
+    kinds, choices, many, objects = _read_annotation(parameter.annotation, path)
     if not kinds:
         return None
     # one kind is offered as itself, a whole number or fraction as a number, anything more mixed as text
@@ -210,17 +238,18 @@ def _read_option(parameter: ast.arg, default: ast.expr | None, helps: Mapping[st
         required=default is None,
         default=None if default is None else _read_default(default, path),
         help=helps.get(parameter.arg, ""),
+        objects=objects,
     )
 
 
-def _read_annotation(node: ast.expr, path: Path) -> tuple[tuple[Kind, ...], tuple[str, ...], bool]:
-    """Return the kinds of text that a type allows, its words, and whether it takes several values.
+def _read_annotation(node: ast.expr, path: Path) -> tuple[tuple[Kind, ...], tuple[str, ...], bool, bool]:
+    """Return the kinds of text that a type allows, its words, and whether it takes several values, and objects.
 
     Kinds come narrowest first, so that "0.5" of `Literal["mean"] | float | str` is read as a number.
     """
     kinds: set[Kind] = set()
     choices: list[str] = []
-    many = False
+    many = objects = False
     todo = [node]
     while todo:
         part = todo.pop(0)
@@ -242,11 +271,13 @@ def _read_annotation(node: ast.expr, path: Path) -> tuple[tuple[Kind, ...], tupl
                 inside = _read_annotation(*found)
                 kinds.update(inside[0])
                 choices += inside[1]
-                many = many or inside[2]
+                many, objects = many or inside[2], objects or inside[3]
+            case ast.Constant():
+                pass  # None, ...
             case _:
-                pass  # None, ..., and types that no text stands for
+                objects = True
     order: tuple[Kind, ...] = ("int", "float", "bool", "choice", "str")
-    return tuple(kind for kind in order if kind in kinds), tuple(choices), many
+    return tuple(kind for kind in order if kind in kinds), tuple(choices), many, objects
 
 
 def _read_default(node: ast.expr, path: Path) -> Any:

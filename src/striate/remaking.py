@@ -12,7 +12,7 @@ import json
 import os
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,8 @@ def again(
         chosen["images"] = _pictures(recipe, network, images, name)
     elif images is not None:
         raise ImageError(f"{name} was made without pictures. Leave them out.")
+    for key, then in recipe.others.items():
+        _check_others(network, chosen.get(key), then, f"picture given as {key!r}", name)
     lens = registry.function(recipe.lens)
     made: Result = lens(network, **chosen)
     notes = _differences(recipe, made.recipe)
@@ -236,7 +238,7 @@ def _check_network(recipe: Recipe, network: Network, name: str) -> None:
             f"{name} was made with {recipe.network or 'a network'}, whose weights have the hash {recipe.weights}; "
             f"those of {network.name} have {network.weights_hash}. Give the network that made it."
         )
-    expected = json.loads(encode_json(network.spec.to_dict()))
+    expected = json.loads(encode_json(network.spec.brief()))
     differing = [key for key, value in recipe.input.items() if expected.get(key) != value]
     if differing:
         words = "; ".join(f"{key} {recipe.input[key]} then, {expected.get(key)} now" for key in differing)
@@ -259,13 +261,28 @@ def _pictures(recipe: Recipe, network: Network, images: Images | None, name: str
         )
     files = [images] if isinstance(images, str | os.PathLike) else images
     for place, before in enumerate(then):
-        if (found := fingerprint(batch[place])) != before:
-            which = "" if isinstance(files, Tensor) else f" ({shown(Path(files[place]).name)})"
-            raise ImageError(
-                f"picture {place + 1}{which} is not the one that {name} was made from: as the network takes it, its "
-                f"hash is {found}, and then it was {before}. Give {_them(len(then))}."
-            )
+        which = "" if isinstance(files, Tensor) else f" ({shown(Path(files[place]).name)})"
+        _check_picture(batch[place], before, f"picture {place + 1}{which}", name, _them(len(then)))
     return batch
+
+
+def _check_others(network: Network, given: Any, then: Sequence[str], what: str, name: str) -> None:
+    """Refuse pictures given as an option that are not those of the recipe."""
+    if not isinstance(then, list | tuple) or not isinstance(given, str | os.PathLike | Tensor | list | tuple):
+        raise OptionError(f"{name}: there is no {what}. Was the recipe changed?")
+    batch = network.batch(given)
+    if len(batch) != len(then):
+        raise ImageError(f"{name} was made with {len(then)} as {what}, and {len(batch)} were given.")
+    for picture, before in zip(batch, then, strict=True):
+        _check_picture(picture, before, what, name, _them(len(then)))
+
+
+def _check_picture(picture: Tensor, before: str, what: str, name: str, them: str) -> None:
+    if (found := fingerprint(picture)) != before:
+        raise ImageError(
+            f"{what} is not the one that {name} was made from: as the network takes it, its hash is {found}, and then "
+            f"it was {before}. Give {them}."
+        )
 
 
 def _them(how_many: int) -> str:

@@ -37,7 +37,7 @@ USUAL = (
 )
 _FORMS = (
     "a built-in name (efficientnet_lite0), timm:NAME, torchvision:NAME, striate:NAME, a saved network (.safetensors), "
-    "a state dict (.pt, .pth, .safetensors) with a factory, or an exported program (.pt2)"
+    "the folder of a training run, a state dict (.pt, .pth, .safetensors) with a factory, or an exported program (.pt2)"
 )
 
 
@@ -55,8 +55,8 @@ def load(
     Args:
         source: "efficientnet_lite0"; "timm:NAME" or "torchvision:NAME" with the weights and preprocessing of
             that library; "striate:NAME" for the lectures' networks, untrained ("striate:vgg-c,classes=10,size=64");
-            a file written by `Network.save`; a state dict (.pt, .pth, .safetensors), which needs `factory`; or an
-            exported program (.pt2).
+            a file written by `Network.save`; the folder that `striate.learn.fit` left, for its best network; a state
+            dict (.pt, .pth, .safetensors), which needs `factory`; or an exported program (.pt2).
         factory: what makes the untrained module: "striate:NAME", "package.module:function", "file.py:function", or
             the function (or class) itself; called without arguments. It is never taken from a file: code
             that is run must be named by you.
@@ -114,7 +114,7 @@ def _from_file(path: Path, factory: str | Callable[[], nn.Module] | None) -> Net
         hint = f" Did you mean {close[0]}?" if close else ""
         raise NetworkError(f"no network {str(path)!r}: no such file, and no built-in name.{hint} A source is {_FORMS}.")
     if path.is_dir():
-        raise NetworkError(f"{path} is a folder. A source is {_FORMS}.")
+        path = _trained(path)
     if path.suffix == ".pt2":
         return load_exported(path)
     if path.suffix not in (".safetensors", ".pt", ".pth", ".bin", ".ckpt"):
@@ -147,6 +147,19 @@ def _from_file(path: Path, factory: str | Callable[[], nn.Module] | None) -> Net
         factory=used,
         notes=notes,
     )
+
+
+def _trained(folder: Path) -> Path:
+    """Find the best network in the folder of a run (`striate.learn.folder` says how one lies on disk)."""
+    network = folder / "network.safetensors"
+    if network.is_file():
+        return network
+    if (folder / "settings.json").is_file():
+        raise NetworkError(
+            f"{folder} is a training whose first epoch is not over yet: it has no best network. Wait for it, or go on "
+            "with it if it was interrupted (striate train --resume)."
+        )
+    raise NetworkError(f"{folder} is a folder, but not one of a training run. A source is {_FORMS}.")
 
 
 def _read_metadata(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from striate.errors import ImageError, NetworkError, OptionError
+from striate.pixelwise import PixelStatistics
 
 __all__ = ["UNKNOWN_NORMALISATION", "InputSpec"]
 
@@ -37,7 +38,7 @@ _BASELINES = "black, white, grey, mean"
 class InputSpec:
     """What a network expects of a picture.
 
-    Values are first scaled to [0, 1], then ``(value - mean) / std`` for each channel.
+    Values are first scaled to [0, 1], then ``(value - mean) / std`` for each channel, or for each pixel.
 
     Attributes:
         channels: 1 for grey, 3 for RGB, any number for other kinds of pictures (read from ``.npy``).
@@ -49,6 +50,9 @@ class InputSpec:
             picture to, or None for the size of the input: (height, width) when ``crop`` is "none".
         interpolation: nearest, bilinear, bicubic, lanczos, box or hamming, all antialiased as in Pillow.
         crop: "center" cuts the middle (filling up with black where the picture is smaller), "none" does not.
+        pixelwise: mean and std of each pixel, (channels, height, width), by which pictures are normalised instead of
+            `mean` and `std`; these then say what the channels are on the whole. Pictures of another size are
+            normalised by the statistics stretched to it.
 
     Raises:
         OptionError: a value makes no sense; the text says which.
@@ -62,6 +66,7 @@ class InputSpec:
     resize: int | tuple[int, int] | None = None
     interpolation: str = "bilinear"
     crop: str = "center"
+    pixelwise: PixelStatistics | None = None
 
     def __post_init__(self) -> None:
         for name in ("channels", "height", "width"):
@@ -85,6 +90,12 @@ class InputSpec:
             raise OptionError(f"InputSpec.crop must be 'center' or 'none', got {self.crop!r}.")
         if isinstance(self.resize, Sequence):
             object.__setattr__(self, "resize", (int(self.resize[0]), int(self.resize[1])))
+        expected = (self.channels, self.height, self.width)
+        if self.pixelwise is not None and self.pixelwise.shape != expected:
+            raise OptionError(
+                f"InputSpec.pixelwise is of {' x '.join(map(str, self.pixelwise.shape))}, and the network takes "
+                f"{' x '.join(map(str, expected))}. Measure the training pictures at that size."
+            )
 
     @property
     def size(self) -> tuple[int, int]:
@@ -101,9 +112,17 @@ class InputSpec:
     def changed(self, **fields: Any) -> InputSpec:
         """Return a specification with some fields changed; one mean and std for all channels follow their number.
 
+        Statistics of each pixel are stretched to another size; another mean or std takes their place.
+
         Raises:
             OptionError: an unknown field, or a value that makes no sense.
         """
+        if self.pixelwise is not None and "pixelwise" not in fields:
+            if {"mean", "std"} & set(fields):
+                fields["pixelwise"] = None
+            elif fields.get("channels", self.channels) == self.channels:
+                size = fields.get("height", self.height), fields.get("width", self.width)
+                fields["pixelwise"] = self.pixelwise.resized(*(max(int(side), 1) for side in size))
         unknown = set(fields) - set(type(self).__dataclass_fields__)
         if unknown:
             known = ", ".join(type(self).__dataclass_fields__)
@@ -115,8 +134,18 @@ class InputSpec:
         return replace(self, **fields)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the specification as JSON-able values."""
-        return asdict(self)
+        """Return the specification as JSON-able values, all numbers of `pixelwise` among them where there are any."""
+        values = {name: getattr(self, name) for name in type(self).__dataclass_fields__}
+        if self.pixelwise is None:
+            del values["pixelwise"]
+        else:
+            values["pixelwise"] = self.pixelwise.to_dict()
+        return values
+
+    def brief(self) -> dict[str, Any]:
+        """Return the specification as `to_dict` does, but of `pixelwise` only shape and hash: what a recipe holds."""
+        values = replace(self, pixelwise=None).to_dict()
+        return values if self.pixelwise is None else {**values, "pixelwise": self.pixelwise.brief()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> InputSpec:
@@ -129,7 +158,13 @@ class InputSpec:
         if unknown:
             raise NetworkError(f"unknown entries in the input specification: {', '.join(sorted(unknown))}.")
         sequences = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-        return cls(**{**values, **sequences})
+        read = {**values, **sequences}
+        if isinstance(read.get("pixelwise"), dict):
+            try:
+                read["pixelwise"] = PixelStatistics.from_dict(read["pixelwise"])
+            except OptionError as error:
+                raise NetworkError(f"in the input specification, {error}") from error
+        return cls(**read)
 
     # --- there
 
@@ -213,7 +248,10 @@ class InputSpec:
         return np.stack(bands, axis=2)
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Turn values in [0, 1], shape (..., C, H, W), into what the network takes."""
+        """Turn values in [0, 1], shape (..., C, H, W), into what the network takes.
+
+        Pictures of another size than the input's are normalised by the statistics of each pixel stretched to it.
+        """
         mean, std = self._constants(images)
         return (images - mean) / std
 
@@ -235,7 +273,7 @@ class InputSpec:
             otherwise the first is shown in grey.
         """
         kept = 3 if self.channels >= 3 else 1
-        mean, std = (values[:kept] * 255 for values in self._constants(images.float()))
+        mean, std = (values[:kept] * 255 for values in self._constants(images.detach().float()))
         # cutting off the decimals of a value half higher rounds it
         shown = torch.addcmul(mean + 0.5, images[:, :kept].detach().float(), std).clamp_(0, 255).byte()
         return shown.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().cpu().numpy()
@@ -243,11 +281,11 @@ class InputSpec:
     def baseline(self, name: str, images: Tensor) -> Tensor:
         """Return a picture in which nothing is to be seen, normalised.
 
-        The zero of the normalised values is the mean colour of the training set, not black, so
-        baselines are named by what they look like.
+        The zero of the normalised values is the mean colour of the training set (normalised at each pixel: its mean
+        picture), not black, so baselines are named by what they look like.
 
         Args:
-            name: black, white, grey (0.5 everywhere), or mean (the specification's mean colour).
+            name: black, white, grey (0.5 everywhere), or mean (the specification's mean colour, or mean picture).
             images: the batch that it is for, (N, C, H, W): gives device and type.
 
         Returns:
@@ -265,5 +303,7 @@ class InputSpec:
         return self.normalise(blank + levels[name])
 
     def _constants(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        if self.pixelwise is not None:
+            return self.pixelwise.tensors(images)
         mean, std = (images.new_tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
         return mean, std

@@ -7,7 +7,7 @@ and is gone afterwards, after an exception too. Knows networks and targets; know
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -106,10 +106,7 @@ def activations(network: Network, images: Tensor, places: Sequence[str], *, logi
                     final.append(network.logits(output))
             except _Reached:
                 pass
-        if missing := [place for place in wanted if place not in reached]:
-            raise NetworkError(
-                f"layer {missing[0]!r} was not reached on these pictures: the network takes another way for them."
-            )
+        _check_reached(wanted, reached)
 
     with undisturbed(network.module), torch.no_grad():
         in_chunks(len(images), run_piece, size=network.piece(), task="activations")
@@ -153,11 +150,16 @@ def follow(network: Network, images: Tensor, places: Sequence[str], *, logits: b
         suppress(_Reached),
     ):
         final = network.logits(run(network.module, images))
-    if missing := [place for place in wanted if place not in outputs]:
+    _check_reached(wanted, outputs)
+    return Tapped({place: outputs[place] for place in wanted}, final if logits else None)
+
+
+def _check_reached(wanted: Sequence[str], reached: Container[str]) -> None:
+    """Refuse a run that has gone past a layer."""
+    if missing := [place for place in wanted if place not in reached]:
         raise NetworkError(
             f"layer {missing[0]!r} was not reached on these pictures: the network takes another way for them."
         )
-    return Tapped({place: outputs[place] for place in wanted}, final if logits else None)
 
 
 def respond(network: Network, images: Tensor, place: str | None) -> Tensor:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from types import ModuleType
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from striate.errors import MissingExtraError, NetworkError
+from striate.errors import MissingExtraError, NetworkError, OptionError
 from striate.network import Network
 from striate.spec import InputSpec
 
@@ -88,22 +89,58 @@ def built_in(name: str, *, pretrained: bool = True) -> Network:
     return Network(module, spec, imagenet_names(), name=name, factory=name)
 
 
+def _asked(text: str, library: str, pretrained: bool) -> tuple[str, dict[str, int]]:
+    """Read "resnet18,classes=10,channels=1": the name, and for what it is to be built where that is not the usual."""
+    name, *parts = (part.strip() for part in text.split(","))
+    asked: dict[str, int] = {}
+    for part in parts:
+        found = re.fullmatch(r"(classes|channels)=([1-9]\d*)", part)
+        if found is None:
+            raise OptionError(
+                f"{part!r} in '{library}:{text}' is not understood. After the name stand classes and channels with "
+                f"whole numbers, as in '{library}:resnet18,classes=10,channels=1'."
+            )
+        asked[found[1]] = int(found[2])
+    if asked and pretrained:
+        raise NetworkError(
+            f"the trained weights of {library}:{name} are for its own classes and channels, not for "
+            f"{', '.join(parts)}. Leave that out, take random weights (pretrained=False, --untrained), or let "
+            "`striate train --pretrained` give it a new head."
+        )
+    return name, asked
+
+
+def _factory(library: str, name: str, asked: Mapping[str, int]) -> str:
+    """Return what makes the network again: what `_asked` reads."""
+    return f"{library}:{name}" + "".join(f",{key}={asked[key]}" for key in ("classes", "channels") if key in asked)
+
+
+def _colours(values: Sequence[float], channels: int) -> tuple[float, ...]:
+    """Return one number for each channel; their mean where there are not as many."""
+    return tuple(values) if len(values) in (1, channels) else (sum(values) / len(values),)
+
+
 def timm_network(name: str, *, pretrained: bool = True) -> Network:
     """Load a network of timm with the preprocessing that its metadata gives.
 
     Args:
-        name: as for ``timm.create_model``, with or without a tag ("resnet18.a1_in1k").
+        name: as for ``timm.create_model``, with or without a tag ("resnet18.a1_in1k"); and what it is to be built
+            for, where that is not the usual: "resnet18,classes=10,channels=1".
         pretrained: fetch the trained weights.
 
     Raises:
         MissingExtraError: timm is not installed.
         NetworkError: no such network, or its weights could not be fetched.
+        OptionError: what stands after the name is not understood.
     """
+    name, asked = _asked(name, "timm", pretrained)
     timm = _extra("timm", "zoo", f"timm:{name}")
     if name.partition(".")[0] not in (known := timm.list_models()):
         raise _unknown(name, "timm", known)
+    words = {"classes": "num_classes", "channels": "in_chans"}
+    settings = {words[key]: value for key, value in asked.items()}
     try:
-        module: nn.Module = timm.create_model(name, pretrained=pretrained)
+        module: nn.Module = timm.create_model(name, pretrained=pretrained, **settings)
     except Exception as error:  # hubs fail in many ways
         if not pretrained:
             raise NetworkError(f"timm cannot build {name}: {type(error).__name__}: {error}") from error
@@ -111,6 +148,8 @@ def timm_network(name: str, *, pretrained: bool = True) -> Network:
     # the mean and std of one colour do not depend on how the classes are called
     config = timm.data.resolve_data_config(model=module)
     channels, height, width = config["input_size"]
+    channels = asked.get("channels", channels)
+    mean, std = (_colours(config[key], channels) for key in ("mean", "std"))
     crop = {"center": "center", "squash": "none"}.get(config["crop_mode"])
     if crop is None:
         raise NetworkError(f"timm's crop mode {config['crop_mode']!r} of {name} is not known here.")
@@ -120,8 +159,9 @@ def timm_network(name: str, *, pretrained: bool = True) -> Network:
     else:
         resize = (height, width)
     interpolation = config["interpolation"] if config["interpolation"] != "random" else "bilinear"
-    spec = InputSpec(channels, height, width, tuple(config["mean"]), tuple(config["std"]), resize, interpolation, crop)
-    return Network(module, spec, _timm_names(timm, module), name=name, factory=f"timm:{name}")
+    spec = InputSpec(channels, height, width, mean, std, resize, interpolation, crop)
+    names = None if "classes" in asked else _timm_names(timm, module)
+    return Network(module, spec, names, name=name, factory=_factory("timm", name, asked))
 
 
 def _timm_names(timm: ModuleType, module: nn.Module) -> tuple[str, ...] | None:
@@ -141,13 +181,16 @@ def torchvision_network(name: str, *, pretrained: bool = True) -> Network:
     """Load a network of torchvision with the preprocessing of its default weights.
 
     Args:
-        name: as for ``torchvision.models.get_model``.
+        name: as for ``torchvision.models.get_model``; and what it is to be built for, where that is not the usual:
+            "resnet18,classes=10,channels=1".
         pretrained: fetch the trained weights (read without running code, checked by their hash).
 
     Raises:
         MissingExtraError: torchvision is not installed.
         NetworkError: no such network, or its weights could not be fetched.
+        OptionError: what stands after the name is not understood.
     """
+    name, asked = _asked(name, "torchvision", pretrained)
     models = _extra("torchvision.models", "zoo", f"torchvision:{name}")
     known = models.list_models(module=models)
     if name not in known:
@@ -155,10 +198,15 @@ def torchvision_network(name: str, *, pretrained: bool = True) -> Network:
     weights = models.get_model_weights(name).DEFAULT
     # with trained weights GoogLeNet and Inception keep side branches and shift their input; without them all the same,
     # so that a saved one is made again as it was
+    channels = asked.get("channels", 3)
     settings: dict[str, Any] = {}
-    if name in ("googlenet", "inception_v3"):
-        settings = {"init_weights": not pretrained, "transform_input": True, "aux_logits": True}
-    module: nn.Module = models.get_model(name, weights=None, num_classes=len(weights.meta["categories"]), **settings)
+    if name in ("googlenet", "inception_v3"):  # the side branches are for the classes of ImageNet alone
+        colour = channels == 3
+        settings = {"init_weights": not pretrained, "transform_input": colour, "aux_logits": "classes" not in asked}
+    classes = asked.get("classes", len(weights.meta["categories"]))
+    module: nn.Module = models.get_model(name, weights=None, num_classes=classes, **settings)
+    if channels != 3:
+        _take_channels(module, name, channels)
     if pretrained:
         try:
             state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
@@ -168,12 +216,32 @@ def torchvision_network(name: str, *, pretrained: bool = True) -> Network:
     rule = weights.transforms()
     side = int(rule.crop_size[0])
     spec = InputSpec(
-        3,
+        channels,
         side,
         side,
-        mean=tuple(rule.mean),
-        std=tuple(rule.std),
+        mean=_colours(rule.mean, channels),
+        std=_colours(rule.std, channels),
         resize=int(rule.resize_size[0]),
         interpolation=str(rule.interpolation.value),
     )
-    return Network(module, spec, tuple(weights.meta["categories"]), name=name, factory=f"torchvision:{name}")
+    names = None if "classes" in asked else tuple(weights.meta["categories"])
+    return Network(module, spec, names, name=name, factory=_factory("torchvision", name, asked))
+
+
+def _take_channels(module: nn.Module, name: str, channels: int) -> None:
+    """Make the first convolution anew for another number of channels; timm has a setting for that."""
+    for address, part in module.named_modules():
+        if isinstance(part, nn.Conv2d) and part.in_channels == 3 and part.groups == 1:
+            changed = nn.Conv2d(
+                channels,
+                part.out_channels,
+                part.kernel_size,  # type: ignore[arg-type]  # of two numbers, as torch keeps it
+                part.stride,  # type: ignore[arg-type]
+                part.padding,  # type: ignore[arg-type]
+                part.dilation,  # type: ignore[arg-type]
+                bias=part.bias is not None,
+                padding_mode=part.padding_mode,
+            )
+            module.set_submodule(address, changed)
+            return
+    raise NetworkError(f"torchvision:{name} has no convolution that takes 3 channels, so none for {channels} is known.")

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 import striate
 from atlas.networks import SIZE, pictures
 from striate import atlas
-from striate.atlas.choosing import choose_features, choose_layers
+from striate.atlas.choosing import choose_features
+from striate.choosing import choose_layers
 
 
 class Encoded(nn.Module):

@@ -66,15 +66,22 @@ class Slow(PictureSet):
         return self.pixels(index)
 
 
-@pytest.mark.parametrize("workers", [0, 1, 3, None])
-@pytest.mark.parametrize("batch", [1, 7, 20, 64])
-def test_photographs_are_read_as_the_network_reads_them(sample_photographs, lite0, workers, batch):
+@pytest.fixture(scope="module")
+def read_one_by_one(sample_photographs, lite0):
+    """Twenty photographs as paths, and as `Network.read` gives them."""
     paths = [path for path, _ in sample_photographs[::50]]
+    return paths, lite0.read(paths)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3, None])
+@pytest.mark.parametrize("batch", [1, 7, 64])
+def test_photographs_are_read_as_the_network_reads_them(read_one_by_one, lite0, workers, batch):
+    paths, expected = read_one_by_one
     found = dataset.open(paths)
     batches = list(dataset.stream(found, lite0.spec, batch=batch, workers=workers))
     assert [len(one.indices) for one in batches[:-1]] == [batch] * (len(batches) - 1)
     assert np.concatenate([one.indices for one in batches]).tolist() == list(range(20))
-    assert torch.equal(torch.cat([one.images for one in batches]), lite0.read(paths))
+    assert torch.equal(torch.cat([one.images for one in batches]), expected)
     assert batches[0].images.is_contiguous(memory_format=torch.channels_last)
     assert batches[0].images.dtype == torch.float32
 

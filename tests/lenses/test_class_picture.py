@@ -84,7 +84,7 @@ def test_many_make_a_sheet_and_failures_are_named(network):
 def test_what_cannot_be_asked(network):
     with pytest.raises(AddressError, match="no class 'e'"):
         striate.lenses.class_picture(network, "class:e")
-    with pytest.raises(OptionError, match="no recipe is called 'luzid'"):
+    with pytest.raises(OptionError, match=r"no recipe .luzid.; there are lucid, .* Did you mean lucid"):
         striate.lenses.class_picture(network, 0, recipe="luzid")
     with pytest.raises(OptionError, match=r"size is one number of pixels, or height and width, at least 1; got \[3\]"):
         striate.lenses.class_picture(network, 0, size=[3])

@@ -8,21 +8,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, precision_score, recall_score
 
-from lenses.small_atlas import make_network, pictures_of, small_atlas
+from lenses.small_atlas import make_network, small_atlas
 from striate.errors import AtlasError, OptionError
 from striate.lenses import confusions, grad_cam
 
 COUNT = 60
-
-
-@pytest.fixture(scope="module")
-def network():
-    return make_network()
-
-
-@pytest.fixture(scope="module")
-def images(network):
-    return pictures_of(network, COUNT)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +95,7 @@ def test_many_classes_show_those_that_are_confused(network, atlas, found, tmp_pa
     counts[np.arange(300), np.arange(300)] = 5
     counts[7, 200] = counts[201, 3] = 4
     many = replace(found, counts=counts, class_names=tuple(f"kind {index}" for index in range(300)), mistakes=())
-    assert many._chosen().tolist() == [3, 7, 200, 201]
+    assert many.chosen().tolist() == [3, 7, 200, 201]
     many.save(tmp_path / "many.png")
 
 

@@ -131,7 +131,9 @@ WRONG = {
     "octaves must be at least 1, got 0": {"octaves": 0},
     "steps must be at least 1, got 0": {"steps": 0},
     "jitter must be at least 0, got -1": {"jitter": -1},
-    r"octave_scale must be above 1, step_size above 0, got 1\.0 and 1\.5": {"octave_scale": 1.0},
+    r"octave_scale must be above 1, step_size above 0, and both finite, got 1\.0 and 1\.5": {"octave_scale": 1.0},
+    r"both finite, got 1\.4 and inf": {"step_size": float("inf")},
+    r"both finite, got inf and 1\.5": {"octave_scale": float("inf")},
     "3 targets for 2 pictures": {"target": ["1:0", "1:1", "1:2"]},
 }
 

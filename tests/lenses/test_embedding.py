@@ -9,15 +9,10 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness
 
-from lenses.small_atlas import make_network, pictures_of, small_atlas
+from lenses.small_atlas import pictures_of, small_atlas
 from striate.errors import OptionError
 from striate.lenses import embedding
 from striate.results._map import grid_picture, map_picture
-
-
-@pytest.fixture(scope="module")
-def network():
-    return make_network()
 
 
 @pytest.fixture(scope="module")
@@ -107,11 +102,10 @@ def test_what_cannot_be_laid_out(network, atlas):
         embedding(network, atlas, pictures=2)
 
 
-def test_three_pictures_by_umap_and_pictures_that_are_gone(network, tmp_path):
-    pytest.importorskip("umap")
+def test_three_pictures_that_are_gone(network, tmp_path):
     files = [tmp_path / f"{index}.png" for index in range(3)]
     few = small_atlas(tmp_path / "a", network, pictures_of(network, 3), features=["deep"], paths=files)
-    found = embedding(network, few, method="umap", show="pictures")
+    found = embedding(network, few, method="tsne", show="pictures")
     assert np.isfinite(found.places).all()
     assert "Too few pictures" in found.belief()
     assert found.recipe.notes[0].startswith("3 pictures cannot be read any more, and their places stay empty.")

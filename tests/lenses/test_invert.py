@@ -67,12 +67,12 @@ def test_smoothness_weighs_more_the_coarser_the_layer(network, images, lite0, ch
     assert smooth.diff(dim=3).square().mean() < 0.3 * rough.diff(dim=3).square().mean()
 
 
-def test_a_real_picture_comes_back_from_a_shallow_layer(lite0, chelsea):
-    shallow = invert(lite0, chelsea, layers="blocks.0", steps=40)
+def test_a_real_picture_comes_back_from_a_shallow_layer(small_lite0, chelsea):
+    shallow = invert(small_lite0, chelsea, layers="blocks.0", steps=40)
     assert shallow.errors[0, 0] < 0.5 * shallow.scrambled[0, 0]
     assert shallow.differences[0, 0] < 35
     assert "Not found" not in shallow.drawings()[0].caption
-    deep = invert(lite0, chelsea, layers="bn2", steps=5)  # far too few
+    deep = invert(small_lite0, chelsea, layers="bn2", steps=5)  # far too few
     assert "Not found" in deep.drawings()[0].caption
 
 

@@ -16,16 +16,6 @@ COUNT = 40
 
 
 @pytest.fixture(scope="module")
-def network():
-    return make_network()
-
-
-@pytest.fixture(scope="module")
-def images(network):
-    return pictures_of(network, COUNT)
-
-
-@pytest.fixture(scope="module")
 def others(network):
     return pictures_of(network, 3, seed=9)
 

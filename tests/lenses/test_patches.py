@@ -16,20 +16,7 @@ from striate.errors import AddressError, AtlasError, OptionError, Stopped
 from striate.lenses import patches
 from striate.lenses._windows import smallest_square
 
-
-@pytest.fixture(scope="module")
-def network():
-    return make_network()
-
-
-@pytest.fixture(scope="module")
-def images(network):
-    return pictures_of(network, 40)
-
-
-@pytest.fixture(scope="module")
-def atlas(network, images, tmp_path_factory):
-    return small_atlas(tmp_path_factory.mktemp("atlas") / "a", network, images)
+COUNT = 40
 
 
 def by_hand(network, image, place, channel, position):

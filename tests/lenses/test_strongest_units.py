@@ -5,27 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lenses.small_atlas import make_network, pictures_of, small_atlas
+from lenses.small_atlas import pictures_of
 from striate import tap
 from striate.errors import OptionError
 from striate.lenses import strongest_units
 
 COUNT = 80
-
-
-@pytest.fixture(scope="module")
-def network():
-    return make_network()
-
-
-@pytest.fixture(scope="module")
-def images(network):
-    return pictures_of(network, COUNT)
-
-
-@pytest.fixture(scope="module")
-def atlas(network, images, tmp_path_factory):
-    return small_atlas(tmp_path_factory.mktemp("atlas") / "a", network, images)
 
 
 @pytest.mark.parametrize("layer", ["first_relu", "second_relu"])

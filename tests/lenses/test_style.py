@@ -85,8 +85,8 @@ def test_one_style_for_all_or_one_for_each(network, images, manner):
         style(network, images, style=manner.expand(3, -1, -1, -1), steps=6)
 
 
-def test_photographs_by_path(lite0, chelsea, photographs):
-    found = style(lite0, chelsea, style=photographs / "coffee.png", steps=15)
+def test_photographs_by_path(small_lite0, chelsea, photographs):
+    found = style(small_lite0, chelsea, style=photographs / "coffee.png", steps=15)
     assert found.content_layers == ("blocks.4",)
     assert found.style_layers == ("blocks.0", "blocks.1", "blocks.2")
     assert found.style_errors[0] < 0.3 * found.plain_errors[0]
@@ -122,6 +122,8 @@ def test_it_works_where_no_gradients_are_wanted(network, images, manner):
 def test_what_cannot_be_done(network, images, manner, tmp_path):
     for options, message in (
         ({"strength": -1.0}, "strength must be 0 or more"),
+        ({"strength": float("inf")}, "strength must be 0 or more, and finite, got inf"),
+        ({"rate": float("inf")}, "rate must be above 0, and finite, got inf"),
         ({"variation": -1.0}, "variation must be 0 or more"),
         ({"start": "grey"}, "no start 'grey'; there are content, noise"),
         ({"steps": 0}, "steps must be at least 1"),

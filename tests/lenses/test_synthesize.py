@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +11,10 @@ from torch import nn
 
 import striate
 from striate import progress, registry, tap
-from striate.errors import AddressError, OptionError, Stopped
+from striate.errors import AddressError, NetworkError, OptionError, Stopped
 from striate.lenses import synthesize
 from striate.synthesis import direction, objective
+from striate.synthesis.recipes import RECIPES
 from striate.synthesis.sizing import sized
 
 
@@ -104,6 +107,88 @@ def test_objectives_of_ones_own(network):
     assert result.labels == ("2 direction", "2*0:1")
 
 
+def test_words_stand_for_layers_each_once(network):
+    # the last at each resolution: behind both rectifiers; a layer that was named before is not made again
+    result = synthesize(network, ["3", "stages", "class:bee", "1:2"], per_layer=2, steps=1)
+    assert [(one.title, one.whole) for one in result.made] == [
+        ("3", True),
+        ("1", True),
+        ("classes", False),
+        ("1", False),
+    ]
+    assert result.labels == ("3:0", "3:2", "1:0", "1:2", "class:bee", "1:2")
+    assert result.recipe.target == ("3", "stages", "class:bee", "1:2")
+    twice = synthesize(network, ["rectifiers", "stages", "3", "3~1"], per_layer=1, steps=1)
+    assert [one.title for one in twice.made] == ["1", "3"]
+    every = synthesize(network, "all", per_layer=1, steps=1)
+    assert [one.title for one in every.made] == ["0", "1", "2", "3", "4", "5", "6"]
+
+
+def test_channels_of_a_layer_are_evenly_spread(network):
+    assert synthesize(network, "0", per_layer=2, steps=1).labels == ("0:0", "0:2")  # of five
+    assert synthesize(network, "6", per_layer=2, steps=1).made[0].share == "2 of 3 channels."
+    few = synthesize(network, "0", per_layer=9, steps=1).made[0]
+    assert few.labels == tuple(f"0:{index}" for index in range(5))
+    assert few.share == ""
+    assert len(synthesize(network, "0", per_layer=2, several=3, diversity=0, steps=1)) == 6
+
+
+def test_a_layer_says_where_it_stands(network):
+    made = synthesize(network, ["convolutions", "class:bee"], per_layer=1, steps=1).made
+    assert [one.place for one in made] == [
+        "Layer 1 of 7; a unit sees 3 x 3 pixels.", "Layer 3 of 7; a unit sees 5 x 5 pixels.", "",
+    ]  # fmt: skip
+    gated = nn.Sequential(nn.Conv2d(3, 2, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    pooled = synthesize(striate.Network(gated, striate.InputSpec(3, 8, 6)), "1:1", steps=1).made[0]
+    assert pooled.place == "Layer 2 of 3; a unit sees all of the picture."
+
+
+def test_a_word_that_no_layer_fits_and_one_that_is_a_layer(network):
+    flat = striate.Network(
+        nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 6, 4)), striate.InputSpec(3, 8, 6), name="flat"
+    )
+    with pytest.raises(NetworkError, match=r"flat has no rectifiers among its modules. Name layers of it: 0, 1\."):
+        synthesize(flat, "rectifiers", steps=1)
+    module = nn.Sequential()
+    module.add_module("stages", nn.Conv2d(3, 2, 3))
+    module.add_module("last", nn.Flatten())
+    named = striate.Network(module, striate.InputSpec(3, 8, 6))
+    assert synthesize(named, "stages", steps=1).labels == ("stages:0", "stages:1")
+
+
+def test_layers_of_a_word_from_one_photograph_and_one_layer_from_two(network):
+    photographs = network.spec.normalise(torch.rand(2, 3, 60, 64, generator=torch.Generator().manual_seed(0)))
+    assert len(synthesize(network, "stages", photographs[:1], per_layer=1, steps=1).made) == 2
+    both = synthesize(network, ["2", "2"], photographs, per_layer=1, steps=1).made
+    assert [one.title for one in both] == ["2", "2"]
+    assert (both[0].pictures != both[1].pictures).any()
+    with pytest.raises(OptionError, match="2 photographs to start from for 7 targets"):
+        synthesize(network, "all", photographs)
+
+
+def test_a_recipe_of_ones_own(network, tmp_path):
+    own = replace(RECIPES["pixels"], name="own", steps=2)
+    made = synthesize(network, "2:1", recipe=own)
+    assert (made.method, made.made[0].curve_steps[-1]) == ("own", 2)
+    path = made.save(tmp_path / "own.npz")
+    with pytest.raises(OptionError, match="the option 'recipe' was given in Python as object Recipe"):
+        striate.again(path, network)
+    again = striate.again(path, network, options={"recipe": own})
+    np.testing.assert_array_equal(again.made[0].pictures, made.made[0].pictures)
+    assert registry.describe("synthesize").options[0].choices == tuple(RECIPES)
+
+
+def test_weights_of_many_digits_are_made_again(network, tmp_path):
+    goal = objective(network, "2:1") * 0.123456789 - objective(network, "2:0") * 1e-7
+    first = synthesize(network, goal, size=24, steps=2)
+    assert first.labels == ("0.123456789*2:1 - 1e-07*2:0",)
+    read = objective(network, first.labels[0])
+    assert [term.weight for term in read.terms] == [0.123456789, -1e-7]
+    path = synthesize(network, first.labels[0], size=24, steps=2).save(tmp_path / "sum.npz")
+    again = striate.again(path, network)
+    np.testing.assert_array_equal(again.made[0].pictures, first.made[0].pictures)
+
+
 def test_a_saved_result_is_made_again(network, tmp_path):
     first = synthesize(network, ["2:1", "0"], steps=3, seed=5)
     again = striate.again(first.save(tmp_path / "made.npz"), network)
@@ -157,7 +242,9 @@ def test_what_is_told_while_it_works(network):
 
 
 WRONG = {
-    "no recipe is called 'lucid2'. Did you mean lucid": (OptionError, "2:1", {"recipe": "lucid2"}),
+    "no recipe 'lucid2'; there are lucid, yosinski-1": (OptionError, "2:1", {"recipe": "lucid2"}),
+    "pixels. Did you mean yosinski-4?": (OptionError, "2:1", {"recipe": "yosinsky-4"}),
+    "per_layer must be at least 1, got 0": (OptionError, "2", {"per_layer": 0}),
     "several must be at least 1": (OptionError, "2:1", {"several": 0}),
     "size is one number of pixels, or height and width": (OptionError, "2:1", {"size": (1, 2, 3)}),
     "cannot be run on pictures of 3 x 3 pixels": (OptionError, "2:1", {"size": 3}),
@@ -197,6 +284,6 @@ def test_it_is_a_lens_that_needs_no_picture():
 def test_on_a_real_network_it_beats_real_pictures(lite0, astronaut, chelsea, photographs):
     images = lite0.read([astronaut, chelsea, photographs / "coffee.png", photographs / "rocket.jpg"])
     best = tap.activations(lite0, lite0.batch(images), ["blocks.1"]).outputs["blocks.1"].amax((0, 2, 3))
-    one = synthesize(lite0, [f"blocks.1:{channel}" for channel in (2, 9, 16)], steps=60).made[0]
+    one = synthesize(lite0, [f"blocks.1:{channel}" for channel in (2, 9, 16)], steps=32).made[0]
     assert one.pictures.shape == (3, 3, 48, 48)
     assert (one.peaks > best[[2, 9, 16]].numpy()).all()

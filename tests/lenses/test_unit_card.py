@@ -14,20 +14,7 @@ from striate.errors import AddressError
 from striate.lenses import unit_card
 from striate.lenses.unit_card import _rebinned
 
-
-@pytest.fixture(scope="module")
-def network():
-    return make_network(seed=2)
-
-
-@pytest.fixture(scope="module")
-def images(network):
-    return pictures_of(network, 60)
-
-
-@pytest.fixture(scope="module")
-def atlas(network, images, tmp_path_factory):
-    return small_atlas(tmp_path_factory.mktemp("atlas") / "a", network, images)
+COUNT, SEED = 60, 2
 
 
 @pytest.fixture(scope="module")

@@ -41,6 +41,9 @@ PARAMETERS = {
     "resnet-44-cifar": 658_586,
     "resnet-56-cifar": 853_018,
     "resnet-110-cifar": 1_727_962,
+    # ours; the first layer's bias, convolutions of 3 x 3, four numbers a channel in two norms, a dense layer
+    "swift": 24 * (12 + 1) + 9 * (24 * 64 + 64**2 + 64 * 256 + 3 * 256**2) + 4 * (64 + 256 + 256) + 256 * 10 + 10,
+    "swift-grey": 8 * (4 + 1) + 9 * (8 * 32 + 32**2 + 32 * 64 + 64**2 + 64 * 128 + 128**2) + 4 * 224 + 1_290,
 }
 LECTURE_MILLIONS = {"vgg-a": 133, "vgg-a-lrn": 133, "vgg-b": 133, "vgg-c": 134, "vgg-d": 138, "vgg-e": 144}
 PAPER_MILLIONS = {20: 0.27, 32: 0.46, 44: 0.66, 56: 0.85, 110: 1.7}  # of the CIFAR networks, table 6

@@ -46,6 +46,25 @@ def test_variance(rule, make, fan_in, fan_out):
         assert weight.abs().max() <= math.sqrt(3) * expected + 1e-6
 
 
+@pytest.mark.parametrize(("inputs", "outputs", "groups"), [(4, 4, 1), (3, 8, 1), (8, 3, 1), (4, 8, 2)])
+def test_dirac_passes_channels_on_and_draws_the_rest(inputs, outputs, groups):
+    layer = nn.Conv2d(inputs, outputs, 3, padding=1, groups=groups, bias=False)
+    initialise(layer, "dirac", torch.Generator().manual_seed(0))
+    images = torch.randn(2, inputs, 5, 6)
+    found = layer(images).detach().unflatten(1, (groups, -1))
+    given = images.unflatten(1, (groups, -1))
+    passed = min(inputs, outputs) // groups
+    torch.testing.assert_close(found[:, :, :passed], given[:, :, :passed])
+    drawn = layer.weight.detach().unflatten(0, (groups, -1))[:, passed:]
+    assert drawn.numel() == 0 or 0 < drawn.abs().max() <= 1 / math.sqrt(9 * inputs / groups)
+
+
+def test_dirac_is_pytorchs_own_for_dense_layers():
+    dense = [initialise(nn.Linear(5, 3), rule, torch.Generator().manual_seed(1)) for rule in ("dirac", "pytorch")]
+    assert torch.equal(dense[0].weight, dense[1].weight)
+    assert torch.equal(dense[0].bias, dense[1].bias)
+
+
 def test_a_seed_repeats_and_leaves_the_common_generator_alone():
     layers = [nn.Conv2d(3, 4, 3) for _ in range(3)]  # each of which draws from it once
     before = torch.random.get_rng_state()

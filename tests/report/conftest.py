@@ -9,6 +9,8 @@ from PIL import Image
 from torch import nn
 
 from striate.network import Network
+from striate.progress import Event, listen
+from striate.report import look
 from striate.spec import InputSpec
 
 
@@ -50,10 +52,15 @@ def grey_network() -> Network:
 @pytest.fixture
 def paths(tmp_path: Path) -> list[Path]:
     """Two pictures of noise."""
+    return noise(tmp_path / "pictures")
+
+
+def noise(folder: Path) -> list[Path]:
+    """Write two pictures of noise, always the same."""
     random = np.random.default_rng(0)
     made = []
     for name in ("first.png", "second <b>&.png"):
-        path = tmp_path / "pictures" / name
+        path = folder / name
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(random.integers(0, 256, (60, 70, 3), dtype=np.uint8)).save(path)
         made.append(path)
@@ -63,5 +70,22 @@ def paths(tmp_path: Path) -> list[Path]:
 @pytest.fixture(autouse=True)
 def short_ascents(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make pictures in a few steps: what a report says of them is tested here, not how good they are."""
-    monkeypatch.setattr("striate.report.sections.sought.STEPS", 4)
-    monkeypatch.setattr("striate.report.sections.sought.FEWEST", 2)
+    shorten(monkeypatch)
+
+
+def shorten(patch: pytest.MonkeyPatch) -> None:
+    """Let ascents end early."""
+    patch.setattr("striate.report.sections.sought.STEPS", 4)
+    patch.setattr("striate.report.sections.sought.FEWEST", 2)
+
+
+@pytest.fixture(scope="module")
+def looked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Event]]:
+    """The page of `network` and `paths` with everything in it, and what was told while it was made: read, not written.
+
+    A whole report takes a second or two, so that those who only read one read this.
+    """
+    folder, events = tmp_path_factory.mktemp("looked"), []
+    with pytest.MonkeyPatch.context() as patch, listen(events.append):
+        shorten(patch)
+        return look(small_network(), noise(folder / "pictures"), folder / "out"), events

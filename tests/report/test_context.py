@@ -18,8 +18,15 @@ from striate.cli.demo import CLASSES, PHOTOGRAPHS, demo_pictures, demo_set
 from striate.errors import AtlasError
 from striate.report import look
 from striate.report.sections import context
+from striate.report.sections.why import EXPLANATIONS
 from striate.report.visit import arrive
 from striate.results.patches import Patch
+
+
+@pytest.fixture(autouse=True)
+def _one_explanation(monkeypatch):
+    """Explain in one way only: that section is tested by itself, and takes most of the time."""
+    monkeypatch.setattr("striate.report.sections.why.EXPLANATIONS", EXPLANATIONS[:1])
 
 
 @pytest.fixture

@@ -58,8 +58,8 @@ def read(path):
     return Page(path.read_text(encoding="utf-8")), json.loads((path.parent / "results.json").read_text())
 
 
-def test_one_page_says_all(network, paths, tmp_path):
-    page, numbers = read(look(network, paths, tmp_path / "out"))
+def test_one_page_says_all(looked):
+    page, numbers = read(looked[0])
     for heading in ("What it says", "Why", "Inside", "What it looks for", "How this was made"):
         assert heading in page.text
     for one in EXPLANATIONS:
@@ -71,15 +71,15 @@ def test_one_page_says_all(network, paths, tmp_path):
     assert numbers["refused"] == {}
 
 
-def test_the_page_needs_nothing_else(network, paths, tmp_path):
-    text = look(network, paths, tmp_path / "out").read_text()
+def test_the_page_needs_nothing_else(looked):
+    text = looked[0].read_text()
     without_pictures = re.sub(r"data:image/[a-z]+;base64,[A-Za-z0-9+/=]+", "", text)
     assert not re.search(r"https?://|url\(|@import|<link|<script[^>]*src", without_pictures)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.html", "results.json"]
+    assert sorted(path.name for path in looked[0].parent.iterdir()) == ["report.html", "results.json"]
 
 
-def test_everyone_can_read_it(network, paths, tmp_path):
-    page, _ = read(look(network, paths, tmp_path / "out"))
+def test_everyone_can_read_it(looked):
+    page, _ = read(looked[0])
     assert all(attributes.get("alt") for attributes in page.all("img"))
     labels = [attributes for attributes in page.all("svg") if attributes.get("role") == "img"]
     assert labels
@@ -91,8 +91,8 @@ def test_everyone_can_read_it(network, paths, tmp_path):
     assert all(target.removeprefix("#") in named for target in targets)
 
 
-def test_every_number_stands_beside_it(network, paths, tmp_path):
-    _, numbers = read(look(network, paths, tmp_path / "out"))
+def test_every_number_stands_beside_it(looked, network, paths):
+    _, numbers = read(looked[0])
     batch = network.read(paths)
     logits = network(batch)
     np.testing.assert_allclose(numbers["results"]["predictions"]["logits"], logits.numpy(), rtol=1e-5)
@@ -108,7 +108,7 @@ def test_every_number_stands_beside_it(network, paths, tmp_path):
 def test_a_broken_picture_is_listed_and_the_rest_is_shown(network, paths, tmp_path):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(paths[0].read_bytes()[:200])
-    page, numbers = read(look(network, [paths[0], broken, paths[1]], tmp_path / "out"))
+    page, numbers = read(look(network, [paths[0], broken, paths[1]], tmp_path / "out", trust=False))
     assert "1 picture could not be read" in page.text
     assert numbers["broken"][0]["path"].endswith("broken.jpg")
     assert "broken.jpg" in numbers["broken"][0]["why"]
@@ -119,7 +119,7 @@ def test_names_of_files_that_no_text_holds_are_shown(network, paths, tmp_path):
     odd = tmp_path / "line\nbreak \udcff<script>.png"  # a byte that is not UTF-8, as Linux allows
     odd.write_bytes(paths[0].read_bytes())
     heard: list[str] = []
-    page, numbers = read(look(network, [odd], tmp_path / "out", on_broken=heard.extend))
+    page, numbers = read(look(network, [odd], tmp_path / "out", trust=False, on_broken=heard.extend))
     assert numbers["pictures"][0]["name"] == r"line\nbreak \udcff<script>.png"
     assert r"\udcff<script>.png" in page.text
     assert not heard
@@ -128,7 +128,7 @@ def test_names_of_files_that_no_text_holds_are_shown(network, paths, tmp_path):
 def test_who_looks_hears_of_broken_pictures(network, paths, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"")
     heard: list[str] = []
-    look(network, [paths[0], tmp_path / "broken.png"], tmp_path / "out", on_broken=heard.extend)
+    look(network, [paths[0], tmp_path / "broken.png"], tmp_path / "out", trust=False, on_broken=heard.extend)
     assert len(heard) == 1
     assert "broken.png is empty" in heard[0]
 
@@ -158,8 +158,8 @@ def test_a_network_of_one_channel_without_names(grey_network, paths, tmp_path):
 # --- how far to believe it
 
 
-def test_every_explanation_says_how_far_to_believe_it(network, paths, tmp_path):
-    page, numbers = read(look(network, paths, tmp_path / "out"))
+def test_every_explanation_says_how_far_to_believe_it(looked, network, paths):
+    page, numbers = read(looked[0])
     curves, randomised = (numbers["results"][key] for key in ("deletion_and_insertion", "randomisation"))
     images = network.read(paths)
     chances = network(images).softmax(1).amax(1)
@@ -233,22 +233,19 @@ def test_pictures_of_one_name_are_told_apart(network, paths, tmp_path):
     other = tmp_path / "other" / "first.png"
     other.parent.mkdir()
     other.write_bytes(paths[0].read_bytes())
-    _, numbers = read(look(network, [paths[0], other], tmp_path / "out"))
+    _, numbers = read(look(network, [paths[0], other], tmp_path / "out", trust=False))
     assert [picture["name"] for picture in numbers["pictures"]] == ["pictures/first.png", "other/first.png"]
 
 
-def test_the_same_look_shows_the_same_pictures(network, paths, tmp_path):
-    def shown(folder):
-        return re.findall(r"data:image/[a-z]+;base64,[A-Za-z0-9+/=]+", look(network, paths, folder).read_text())
+def test_the_same_look_shows_the_same_pictures(looked, network, paths, tmp_path):
+    def shown(page):
+        return re.findall(r"data:image/[a-z]+;base64,[A-Za-z0-9+/=]+", page.read_text())
 
-    assert shown(tmp_path / "one") == shown(tmp_path / "other")
+    assert shown(look(network, paths, tmp_path / "again")) == shown(looked[0])
 
 
-def test_it_says_how_far_it_is_and_stops_when_asked(network, paths, tmp_path):
-    events = []
-    with listen(events.append):
-        look(network, paths, tmp_path / "out")
-    own = [event for event in events if event.task == "looking"]
+def test_it_says_how_far_it_is_and_stops_when_asked(looked, network, paths, tmp_path):
+    own = [event for event in looked[1] if event.task == "looking"]
     assert [event.note for event in own][:2] == ["predictions", "gradient"]
     assert own[-1].done == own[-1].total == len(own) - 1
 

@@ -7,7 +7,8 @@ import re
 import pytest
 import torch
 
-from striate.report.build import _render, _sections
+from striate.report import sections
+from striate.report.page import render, sections_in
 from striate.report.sections import sought
 from striate.report.sections.sought import CHANNELS, build
 from striate.report.visit import arrive
@@ -49,8 +50,8 @@ def test_a_picture_that_stays_below_a_photograph_is_marked(visit):
     values = build(visit)
     assert values["below"]
     assert [cell["below"] for cell in values["depths"][0]["cells"]] == [True] + [False] * (len(made) - 1)
-    (section,) = [section for section in _sections() if section.name == "sought"]
-    text = str(_render(section, visit))
+    (section,) = [section for section in sections_in(sections) if section.name == "sought"]
+    text = str(render(section, visit, network=visit.network))
     assert "such a picture fell short" in text
     assert text.count('class="other"') == sum(cell["below"] for one in values["depths"] for cell in one["cells"])
 
@@ -84,8 +85,8 @@ def test_slow_networks_get_fewer_steps(visit, monkeypatch):
 
 
 def test_on_the_page(visit):
-    (section,) = [section for section in _sections() if section.name == "sought"]
-    text = str(_render(section, visit))
+    (section,) = [section for section in sections_in(sections) if section.name == "sought"]
+    text = str(render(section, visit, network=visit.network))
     assert text.count("<img") == 2 * CHANNELS + len(build(visit)["classes"])
     assert re.search(r"<code title=\"\d:\d+\">:\d+</code> reaches [\d.]+; <span title=\"[^\"]+\"", text)
 

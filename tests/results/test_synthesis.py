@@ -87,6 +87,25 @@ def test_a_whole_layer_is_a_sheet_with_numbers():
     assert sheet.pixels.shape[1] == 2 * 8 + 2
 
 
+def test_several_layers_stand_on_one_sheet_in_their_order():
+    deep = made(title="layer2", whole=True, depth=9, layers=12, layer_channels=30, sees="at most 7 x 7 pixels")
+    first = made(title="layer1", whole=True, depth=2, layers=12, layer_channels=3)
+    saved = result(deep, made(title="classes"), first)
+    rows = saved.drawings()
+    assert [row.title for row in rows] == ["layer1", "layer2", "classes"]
+    assert all(row.pixels.shape[1] == 3 * 8 + 2 * 2 for row in rows)  # as many columns as pictures
+    assert rows[1].caption.startswith(
+        "3 pictures of 6 x 8 pixels, the number of each below. 3 of 30 channels. Layer 9 of 12; a unit sees at most "
+        "7 x 7 pixels. 1 of 3 reach"
+    )
+    assert "channels" not in rows[0].caption
+    assert "The layers stand in the order of the network." in saved.caption()
+    written = [words.get_text() for words in saved.figure().texts]
+    assert [words for words in written if words.startswith(("layer", "classes"))] == ["layer1", "layer2", "classes"]
+    assert written.count("2") == 3  # the number below the last picture of each
+    assert saved.numbers()["made"][0]["sees"] == "at most 7 x 7 pixels"
+
+
 def test_one_picture_is_shown_with_the_way_to_it():
     parts = {
         name: getattr(made(), name)[:1] for name in ("labels", "numbers", "pictures", "reached", "peaks", "start",

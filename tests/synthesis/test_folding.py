@@ -192,7 +192,7 @@ def test_other_threads_see_the_network_as_it_is() -> None:
 
     watcher = threading.Thread(target=look)
     watcher.start()
-    ascend(network, [objective(network, 1)], size=SIZE, steps=40, precision="bfloat16")
+    ascend(network, [objective(network, 1)], size=SIZE, steps=12, precision="bfloat16")
     over.set()
     watcher.join()
     assert found == {network.weights_hash, torch.float32}

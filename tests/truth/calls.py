@@ -47,6 +47,11 @@ CALLS: dict[str, Callable[[Network, Tensor], object]] = {
     ),
     "equivariance": lambda net, x: lenses.equivariance(net, x, shift=2, scales=(0.8,), angles=(30.0,)),
     "connectivity": lambda net, x: lenses.connectivity(net),
+    "dead relus": lambda net, x: lenses.dead_relus(net, x),
+    "signals": lambda net, x: lenses.signals(net, x, statistics="batch"),
+    "optimizer paths": lambda net, x: lenses.optimizer_paths(
+        net, x, optimizers=["sgd"], steps=1, rates=0.01, start="weights", grid=5
+    ),
     "graph": lambda net, x: net.graph(),
     "logits": lambda net, x: net(x),
     **{name: (lambda net, x, call=call: call(net, x, None)) for name, call in HEATMAPS.items()},

@@ -122,12 +122,12 @@ class Atlas:
                 f"the atlas {shown(self.path)} was built with {was['name']} (weights {was['weights_hash']}), not with "
                 f"this {network.name} (weights {network.weights_hash}). Give the same network, or build another atlas."
             )
-        if was["spec"] != as_json(network.spec.to_dict()):
-            now = as_json(network.spec.to_dict())
-            differing = [name for name in now if now[name] != was["spec"].get(name)]
+        if self.spec != network.spec:
+            before, now = as_json(self.spec.brief()), as_json(network.spec.brief())
+            differing = [name for name in {**before, **now} if now.get(name) != before.get(name)]
             raise AtlasError(
                 f"the atlas {shown(self.path)} was built with another specification of the input: "
-                + "; ".join(f"{name} was {was['spec'].get(name)}, is {now[name]}" for name in differing)
+                + "; ".join(f"{name} was {before.get(name)}, is {now.get(name)}" for name in differing)
                 + ". Give the same one, or build another atlas."
             )
 

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.atlas.choosing import choose_features, choose_layers
+from striate.atlas.choosing import choose_features
 from striate.atlas.opened import Atlas, as_json
 from striate.atlas.scanning import Job
 from striate.atlas.shares import cut, drawn, lots
+from striate.choosing import choose_layers
 from striate.dataset.pictures import PictureSet
 from striate.errors import AtlasError, DataError, OptionError
 from striate.files import shown
@@ -260,7 +261,7 @@ def _identity(
         "kind": kind,
         "base": None if base is None else base.manifest["data"],
         "weights": network.weights_hash,
-        "input": network.spec.to_dict(),
+        "input": network.spec.brief(),
         "layers": [layer.address for layer in job.layers],
         "features": [layer.address for layer in job.features],
         "options": job.settings,

@@ -4,7 +4,14 @@
     striate NAME SOURCE PICTURE...               one lens; `striate lens NAME` is the same
     striate again FILE SOURCE PICTURE...         make a saved result again
     striate atlas build SOURCE FOLDER --out DIR  see a whole data set once; `striate atlas show DIR`
+    striate train FOLDER --net NAME --out RUN    train a network on a folder of pictures
+    striate lesson standardize                   an experiment of the lectures
     striate trust SOURCE PICTURE... --lens NAME  how far to believe what lenses show
+    striate check FOLDER                         what is in a folder of pictures, before training
+    striate augment FOLDER --augment WORDS       what augmentation does to these pictures
+    striate curves RUN...                        learning curves, and whether it over-fits
+    striate evaluate RUN [FOLDER]                how good it is: confusions, classes, calibration
+    striate report RUN                           all of that and why, as one page
     striate layers SOURCE                        the table of layers
     striate size LENGTH --kernel N               how large the output of a kernel is
     striate cost CxHxW --filters N --kernel N    what a layer costs, three ways
@@ -27,13 +34,20 @@ import click
 from striate import __version__, progress, registry
 from striate.cli.again import again
 from striate.cli.atlas import atlas
+from striate.cli.augment import augment
+from striate.cli.check import check
 from striate.cli.cost import cost
+from striate.cli.curves import curves
 from striate.cli.demo import demo
+from striate.cli.evaluate import evaluate
 from striate.cli.kernels import kernels
 from striate.cli.layers import layers
 from striate.cli.lens import command_of, lens
+from striate.cli.lesson import lesson
 from striate.cli.look import look
+from striate.cli.report import report
 from striate.cli.size import size
+from striate.cli.train import train
 from striate.cli.trust import trust
 from striate.errors import Stopped, StriateError
 from striate.memory import keep_memory
@@ -63,7 +77,25 @@ class _Commands(click.Group):
 @click.group(
     "striate",
     cls=_Commands,
-    commands=[look, lens, atlas, again, trust, layers, size, cost, kernels, demo],
+    commands=[
+        look,
+        train,
+        lesson,
+        lens,
+        atlas,
+        again,
+        trust,
+        check,
+        augment,
+        curves,
+        evaluate,
+        report,
+        layers,
+        size,
+        cost,
+        kernels,
+        demo,
+    ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Every lens is a command too, such as: striate saliency SOURCE PICTURE (all of them: striate lens --help). "
     "Start with: striate demo",

@@ -83,7 +83,12 @@ def _make_command(info: LensInfo) -> click.Command:
         own.append(click.Argument(["words"], nargs=-1, required=required, metavar=metavar))
     if info.target is not None:
         option = replace(info.target, required=False)  # it may stand among the words as well
-        more = "Once for all pictures, or once for each." if "images" in info.needs else "Several times for several."
+        if "images" in info.required:
+            more = "Once for all pictures, or once for each."
+        elif "images" in info.needs:
+            more = "Several times for several; pictures are one for all of them, or one for each."
+        else:
+            more = "Several times for several."
         own.append(_make_option(option, metavar="ADDRESS", more=more))
     if "atlas" in info.needs:
         own.append(

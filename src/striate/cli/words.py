@@ -29,7 +29,7 @@ class Words:
     Attributes:
         pictures: files and folders, and what looks like their names.
         addresses: the others, as they were typed.
-        layers: those addresses that name a whole layer, or are nothing at all: the network knows.
+        layers: those addresses that name a whole layer, or several, or are nothing at all: the network knows.
     """
 
     pictures: tuple[Path, ...]
@@ -70,12 +70,16 @@ def sort_words(info: LensInfo, words: Sequence[str]) -> Words:
 
 
 def check_layers(network: Network, words: Sequence[str]) -> None:
-    """Refuse words that are neither files nor layers of a network.
+    """Refuse words that are neither files nor layers of a network, nor stand for several of them ("stages").
 
     Raises:
         AddressError: one is neither; the text proposes the nearest.
     """
+    from striate.choosing import is_word  # imports torch, as whoever has a network has done
+
     for word in words:
+        if is_word(network, word):
+            continue  # a lens that takes no such words says so
         try:
             network.graph().layer(parse(word).place)
         except AddressError as error:

@@ -90,7 +90,7 @@ def normalised(values: NDArray[Any], spec: InputSpec, out: NDArray[np.float32] |
 
     Args:
         values: shape (n, H, W, C), uint8 or float32 in [0, 1].
-        spec: has mean and std.
+        spec: has mean and std, of each channel or of each pixel.
         out: where to write; made when None.
 
     Returns:
@@ -105,6 +105,10 @@ def normalised(values: NDArray[Any], spec: InputSpec, out: NDArray[np.float32] |
         np.divide(rows, np.float32(255), out=target, dtype=np.float32)
     else:
         np.copyto(target, rows)
-    target -= np.tile(np.asarray(spec.mean, dtype=np.float32), width)
-    target /= np.tile(np.asarray(spec.std, dtype=np.float32), width)
+    if spec.pixelwise is not None:
+        mean, std = spec.pixelwise.resized(height, width).rows
+    else:
+        mean, std = (np.tile(np.asarray(one, dtype=np.float32), width) for one in (spec.mean, spec.std))
+    target -= mean
+    target /= std
     return out

@@ -20,8 +20,10 @@ if TYPE_CHECKING:  # for editors only: everything works without a line here
     from striate.lenses.class_picture import class_picture as class_picture
     from striate.lenses.confusions import confusions as confusions
     from striate.lenses.connectivity import connectivity as connectivity
+    from striate.lenses.dead_relus import dead_relus as dead_relus
     from striate.lenses.dead_units import dead_units as dead_units
     from striate.lenses.dream import dream as dream
+    from striate.lenses.dropout_ensemble import dropout_ensemble as dropout_ensemble
     from striate.lenses.embedding import embedding as embedding
     from striate.lenses.equivariance import equivariance as equivariance
     from striate.lenses.feature_ablation import feature_ablation as feature_ablation
@@ -35,12 +37,14 @@ if TYPE_CHECKING:  # for editors only: everything works without a line here
     from striate.lenses.lime import lime as lime
     from striate.lenses.neighbours import neighbours as neighbours
     from striate.lenses.occlusion import occlusion as occlusion
+    from striate.lenses.optimizer_paths import optimizer_paths as optimizer_paths
     from striate.lenses.patches import patches as patches
     from striate.lenses.predictions import predictions as predictions
     from striate.lenses.receptive_field import receptive_field as receptive_field
     from striate.lenses.rise import rise as rise
     from striate.lenses.saliency import saliency as saliency
     from striate.lenses.score_cam import score_cam as score_cam
+    from striate.lenses.signals import signals as signals
     from striate.lenses.similar_units import similar_units as similar_units
     from striate.lenses.smoothgrad import smoothgrad as smoothgrad
     from striate.lenses.strongest_units import strongest_units as strongest_units

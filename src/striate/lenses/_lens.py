@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import numpy as np
@@ -19,6 +20,7 @@ import striate
 from striate import registry
 from striate.errors import OptionError
 from striate.network import Network
+from striate.registry import Option
 from striate.results import Heatmap, Recipe, Result
 from striate.targets import Targets
 
@@ -50,7 +52,8 @@ def lens(function: Callable[Concatenate[Network, P], R]) -> Callable[Concatenate
             weights=network.weights_hash,
             target=getattr(result, "target", None) or _addresses(given.get("target")),
             pictures=() if given.get("images") is None else tuple(map(fingerprint, given["images"].cpu())),
-            input=network.spec.to_dict(),
+            others=result.recipe.others,
+            input=network.spec.brief(),
             options=options,
             version=striate.__version__,
             seconds=seconds,
@@ -113,17 +116,21 @@ def heatmap(
 
 def _check_choices(name: str, given: Mapping[str, Any]) -> None:
     """Refuse a word that is none of those that an option allows."""
-    for option, choices in _choices(name).items():
-        if given[option] is not None and given[option] not in choices:
-            raise OptionError(f"no {option} {given[option]!r}; there are {', '.join(choices)}.")
+    for option in _choices(name):
+        value, choices = given[option.name], option.choices or ()
+        if value is None or value in choices or (option.objects and not isinstance(value, str)):
+            continue
+        close = get_close_matches(str(value), choices, n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise OptionError(f"no {option.name} {value!r}; there are {', '.join(choices)}.{hint}")
 
 
 @functools.cache
-def _choices(name: str) -> dict[str, tuple[str, ...]]:
+def _choices(name: str) -> tuple[Option, ...]:
+    """Return the options of a lens that are a choice of words."""
     if name not in registry.names():  # a lens that is not of this house
-        return {}
-    options = registry.describe(name).options
-    return {option.name: option.choices for option in options if option.kinds == ("choice",) and option.choices}
+        return ()
+    return tuple(option for option in registry.describe(name).options if option.kinds == ("choice",))
 
 
 def _addresses(target: Any) -> tuple[str, ...]:

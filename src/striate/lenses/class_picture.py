@@ -14,6 +14,8 @@ from striate.synthesis.ascent import ascend
 from striate.synthesis.classes import chosen_classes, say
 from striate.synthesis.objectives import objective
 from striate.synthesis.observing import Precision
+from striate.synthesis.recipes import Name
+from striate.synthesis.recipes import Recipe as Method
 
 __all__ = ["class_picture"]
 
@@ -23,7 +25,7 @@ def class_picture(
     network: Network,
     target: str | int | Sequence[str | int],
     *,
-    recipe: str = "lucid",
+    recipe: Name | Method = "lucid",
     size: int | Sequence[int] | None = None,
     steps: int = 128,
     start: Literal["noise", "grey", "mean"] | None = None,
@@ -40,7 +42,7 @@ def class_picture(
     Args:
         network: that is asked.
         target: the class, or several: one picture for each.
-        recipe: lucid, yosinski-1 to yosinski-4, simonyan or pixels.
+        recipe: how pictures are made, named after where it comes from; in Python also one of one's own.
         size: of the pictures in pixels, or height and width; the network's own unless given.
         steps: how many.
         start: noise, grey or mean (the mean colour); as the recipe says unless given.

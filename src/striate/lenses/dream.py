@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -72,8 +74,10 @@ def dream(
     for name, value, least in (("octaves", octaves, 1), ("steps", steps, 1), ("jitter", jitter, 0)):
         if value < least:
             raise OptionError(f"{name} must be at least {least}, got {value}.")
-    if not octave_scale > 1 or not step_size > 0:
-        raise OptionError(f"octave_scale must be above 1, step_size above 0, got {octave_scale} and {step_size}.")
+    if not 1 < octave_scale < math.inf or not 0 < step_size < math.inf:
+        raise OptionError(
+            f"octave_scale must be above 1, step_size above 0, and both finite, got {octave_scale} and {step_size}."
+        )
     generator = torch.Generator().manual_seed(seed)
     if images is None:
         level = torch.randn(1, network.spec.channels, *network.spec.size, generator=generator) * _DEVIATION + _GREY

@@ -88,7 +88,9 @@ def equivariance(
         if moves
     }
     shown = [moves[len(moves) * 2 // 3] for moves in plans.values() if moves]
-    notes = () if largest == shift else (f"Shifts go up to {largest} pixels, a third of the picture.",)
+    notes: tuple[str, ...] = () if largest == shift else (f"Shifts go up to {largest} pixels, a third of the picture.",)
+    if network.spec.pixelwise is not None:
+        notes += ("Pictures are moved as the network takes them, standardised at each pixel already.",)
     return Equivariance(
         layers=tuple(addresses),
         strides=tuple((one.field.stride or (0.0, 0.0))[0 if direction == "down" else 1] for one in chosen),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -74,8 +75,8 @@ def invert(
     for name, value in (("steps", steps), ("restarts", restarts)):
         if value < 1:
             raise OptionError(f"{name} must be at least 1, got {value}.")
-    if variation is not None and not variation >= 0:
-        raise OptionError(f"variation must be 0 or more, got {variation}.")
+    if variation is not None and not 0 <= variation < math.inf:
+        raise OptionError(f"variation must be 0 or more, and finite, got {variation}.")
     batch = network.batch(images)
     graph = network.graph(*batch.shape[2:])
     if layers is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from striate.errors import NetworkError, OptionError
 from striate.graph import Layer
-from striate.lenses._lens import lens
+from striate.lenses._lens import fingerprint, lens
 from striate.network import Images, Network
 from striate.progress import finishing
 from striate.results import Recipe, Stylised
@@ -80,8 +81,8 @@ def style(
     Source: Gatys, Ecker and Bethge 2016, "Image Style Transfer Using Convolutional Neural Networks", CVPR.
     """
     for name, value in (("strength", strength), ("variation", variation)):
-        if not value >= 0:
-            raise OptionError(f"{name} must be 0 or more, got {value}.")
+        if not 0 <= value < math.inf:
+            raise OptionError(f"{name} must be 0 or more, and finite, got {value}.")
     batch = network.batch(images)
     manner = network.batch(style)
     if len(manner) not in (1, len(batch)):
@@ -124,7 +125,7 @@ def style(
             style_errors=cost.style_error(made, slice(None)).cpu(),
             plain_errors=cost.style_error(plain, slice(None)).cpu(),
             costs=found.curve,
-            recipe=Recipe(notes=(*cut, *found.notes)),
+            recipe=Recipe(notes=(*cut, *found.notes), others={"style": tuple(map(fingerprint, manner.cpu()))}),
         )
 
 

@@ -18,6 +18,7 @@ from striate.nets.layers import (
     LocallyConnected2d,
     LocalResponseNorm,
     SameConv2d,
+    WhiteningConv2d,
 )
 from striate.nets.stack import Stack, summary
 
@@ -30,6 +31,7 @@ __all__ = [
     "LocallyConnected2d",
     "SameConv2d",
     "Stack",
+    "WhiteningConv2d",
     "create",
     "design",
     "initialise",

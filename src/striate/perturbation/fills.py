@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -60,7 +62,7 @@ def fill(
     if baseline in _BLANKS:
         return network.spec.baseline(baseline, images).expand_as(images)
     if baseline == "blur":
-        return _blurred(images)
+        return _as_seen(network, images, _blurred)
     if baseline == "noise":
         generator = torch.Generator().manual_seed(seed)
         levels = torch.rand(images.shape[1:], generator=generator, device="cpu").to(images)
@@ -68,7 +70,7 @@ def fill(
     if baseline == "average":
         if labels is None:
             raise OptionError("the baseline 'average' is the mean colour of each superpixel, and there are none here.")
-        return _averaged(images, labels)
+        return _as_seen(network, images, lambda seen: _averaged(seen, labels))
     if not isinstance(baseline, str):
         raise OptionError(f"a baseline is a name or a tensor, got {baseline!r}. Write torch.tensor({baseline!r}).")
     return _coloured(network, images, baseline).expand_as(images)
@@ -87,6 +89,13 @@ def _given(images: Tensor, values: Tensor) -> Tensor:
             f"a baseline of {found} does not fit pictures of {wanted}. "
             f"Give one number, one for each of the {images.shape[1]} channels, or a picture of that size."
         ) from None
+
+
+def _as_seen(network: Network, images: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """Mix neighbouring pixels as they are seen: standardised at each pixel, each has a scale of its own."""
+    if network.spec.pixelwise is None:
+        return change(images)
+    return network.spec.normalise(change(network.spec.denormalise(images)))
 
 
 def _blurred(images: Tensor) -> Tensor:
@@ -117,7 +126,7 @@ def _averaged(images: Tensor, labels: Tensor) -> Tensor:
 
 
 def _coloured(network: Network, images: Tensor, name: str) -> Tensor:
-    """Return the one colour that a name or six hexadecimal digits stand for, (1, C, 1, 1)."""
+    """Return the one colour that a name or six hexadecimal digits stand for, at every pixel: (1, C, H, W)."""
     digits = COLOURS.get(name.lower(), name).removeprefix("#")
     try:
         levels = torch.tensor(list(bytes.fromhex(digits))) / 255
@@ -133,4 +142,4 @@ def _coloured(network: Network, images: Tensor, name: str) -> Tensor:
             f"the colour {name!r} for a network that takes {images.shape[1]} channels, not red, green and blue. "
             "Use black, white, grey, or a tensor of values."
         )
-    return network.spec.normalise(levels.to(images).view(1, 3, 1, 1))
+    return network.spec.normalise(levels.to(images).view(1, 3, 1, 1).expand(1, 3, *images.shape[2:]))

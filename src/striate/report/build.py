@@ -1,49 +1,28 @@
 """Make the report: visit the pictures, let each section say its part, write page and numbers. Computes nothing.
 
-A section is two files in `sections/`: NAME.py with PLACE, TITLE and build(visit), and NAME.html.j2, which gets
-what build returned. A new one needs no edit here.
+A section is two files in `sections/` (see `page`). A new one needs no edit here.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
-
-import jinja2
-from markupsafe import Markup
 
 from striate import __version__
 from striate.atlas import Atlas
 from striate.atlas import open as open_atlas
-from striate.drawing import ACCENT, INK, NIGHT_INK, NIGHT_PAPER, PAPER, PARTNER
 from striate.files import write_text
 from striate.network import Network
 from striate.progress import Event, report
 from striate.report import sections
 from striate.report.numbers import numbers
-from striate.report.pictures import gradient, photo_uri
+from striate.report.page import environment, pieces, script, style
+from striate.report.pictures import photo_uri
 from striate.report.visit import TASK, Visit, arrive
 from striate.results import encode_json
-from striate.results.words import count, number, probability, seconds, shape, span
 from striate.targets import resolve
 
 __all__ = ["look"]
-
-HERE = Path(__file__).parent
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the report, found in `sections/`."""
-
-    name: str
-    place: int
-    title: str
-    build: Callable[[Visit], Mapping[str, Any] | None]
 
 
 def look(
@@ -87,22 +66,18 @@ def look(
         on_broken([broken.text for broken in visit.broken])
     if target is not None:  # a misspelt target is an error of the whole report, not a refusal of each lens
         _check(visit)
-    pieces = [
-        {"name": section.name, "title": section.title, "html": html}
-        for section in _sections()
-        if (html := _render(section, visit)) is not None
-    ]
+    parts = pieces(sections, visit, network=network)
     report(Event(TASK, len(visit.runs), len(visit.runs)))
     page = (
-        _environment()
+        environment()
         .get_template("template.html.j2")
         .render(
             visit=visit,
             network=network,
-            sections=pieces,
+            sections=parts,
             photos=[photo_uri(pixels) for pixels in network.spec.pixels(visit.images)],
-            style=_style(),
-            script=Markup((HERE / "page.js").read_text(encoding="utf-8")),
+            style=style(),
+            script=script(),
             version=__version__,
         )
     )
@@ -123,56 +98,3 @@ def _opened(network: Network, atlas: Atlas | str | Path | None) -> Atlas | None:
 def _check(visit: Visit) -> None:
     """Raise what is wrong with the target."""
     resolve(visit.network, visit.target, visit.images)
-
-
-def _sections() -> list[Section]:
-    """Find the sections, in a person's order."""
-    found = []
-    for module in pkgutil.iter_modules(sections.__path__):
-        if not module.name.startswith("_"):
-            part = importlib.import_module(f"{sections.__name__}.{module.name}")
-            found.append(Section(module.name, part.PLACE, part.TITLE, part.build))
-    return sorted(found, key=lambda section: section.place)
-
-
-def _render(section: Section, visit: Visit) -> Markup | None:
-    """Let a section say its part; None when it has nothing to say."""
-    values = section.build(visit)
-    if values is None:
-        return None
-    template = _environment().get_template(f"sections/{section.name}.html.j2")
-    return Markup(template.render(visit=visit, network=visit.network, **values))
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(number=number, probability=probability, seconds=seconds, shape=shape, sentence=_sentence)
-    environment.globals.update(span=span, count=count, gradient=gradient)
-    return environment
-
-
-def _sentence(text: str) -> str:
-    """Begin an error's text, which is written to follow "error:", like a sentence of its own."""
-    return text[:1].upper() + text[1:]
-
-
-def _style() -> Markup:
-    """Return the style sheet, with the one set of colours that all faces use."""
-    colours = {
-        "paper": PAPER,
-        "ink": INK,
-        "night-paper": NIGHT_PAPER,
-        "night-ink": NIGHT_INK,
-        "accent": ACCENT,
-        "partner": PARTNER,
-        "magma": gradient(False),
-        "diverging": gradient(True),
-    }
-    root = "".join(f"--{name}:{value};" for name, value in colours.items())
-    return Markup(f":root{{{root}}}\n" + (HERE / "style.css").read_text(encoding="utf-8"))

@@ -30,7 +30,7 @@ def numbers(visit: Visit) -> dict[str, Json]:
             "weights": network.weights_hash,
             "parameters": graph.parameters,
             "multiply_adds": graph.macs,
-            "input": network.spec.to_dict(),
+            "input": network.spec.brief(),
             "notes": list(network.notes),
         },
         "target": visit.target,

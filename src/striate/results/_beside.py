@@ -10,14 +10,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from striate.results._gallery import DENSITY, GREY, MONOSPACE, blank, draw_picture, text
+from striate.results._gallery import DENSITY, GREY, MONOSPACE, Head, blank, draw_picture, text
 from striate.results.drawn import Drawing
 
 __all__ = ["draw_beside"]
 
 _WIDE, _SMALL = 5.4, 1.7  # inches: width of a large picture, and of a small one at most
 _GAP, _STRIP, _MARGIN, _LINE = 0.35, 0.12, 0.3, 0.15
-_LETTERS, _LARGE_LETTERS = 17.5, 14.5  # of 7.5 pt and of 8.5 pt that fit in an inch
+_LETTERS = 17.5  # of 7.5 pt that fit in an inch
 _TALLEST = 1.6  # times its width that a large picture is high at most
 _COLUMNS = 2
 
@@ -36,18 +36,10 @@ def draw_beside(blocks: Sequence[tuple[Drawing, Sequence[Drawing]]], *, heading:
     columns = min(_COLUMNS, len(blocks))
     rows = [blocks[start : start + columns] for start in range(0, len(blocks), columns)]
     width = 2 * _MARGIN + columns * _WIDE + (columns - 1) * _GAP
-    lines = textwrap.wrap(caption, round((width - 2 * _MARGIN) * _LARGE_LETTERS)) if caption else []
-    head = (0.35 if heading else 0.0) + len(lines) * _LINE * 1.1 + (0.15 if heading or lines else 0.0)
+    head = Head(heading, caption, width - 2 * _MARGIN)
     heights = [max(_height(*block) for block in row) for row in rows]
-    figure = blank(width, 2 * _MARGIN + head + sum(heights) + (len(rows) - 1) * _GAP)
-    down = _MARGIN
-    if heading:
-        text(figure, _MARGIN, down, heading, size=13, weight="bold")
-        down += 0.35
-    for line in lines:
-        text(figure, _MARGIN, down, line, size=8.5)
-        down += _LINE * 1.1
-    down = _MARGIN + head
+    figure = blank(width, 2 * _MARGIN + head.height + sum(heights) + (len(rows) - 1) * _GAP)
+    down = head.draw(figure, _MARGIN)
     for row, height in zip(rows, heights, strict=True):
         for column, (large, small) in enumerate(row):
             _draw_block(figure, large, small, _MARGIN + column * (_WIDE + _GAP), down)

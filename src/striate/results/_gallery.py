@@ -15,10 +15,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from striate.drawing import INK, PAPER, colour
+from striate.results._fonts import writable
 from striate.results.drawn import Drawing
 from striate.results.words import span
 
-__all__ = ["DENSITY", "GREY", "MONOSPACE", "blank", "draw_gallery", "draw_picture", "figure_png", "text"]
+__all__ = ["DENSITY", "GREY", "MONOSPACE", "Head", "blank", "draw_gallery", "draw_picture", "figure_png", "text"]
 
 DENSITY = 200  # dots per inch of saved figures; 100 is a screen at its plain density
 GREY = "#6b6b73"
@@ -55,21 +56,12 @@ def draw_gallery(
     notes = [[textwrap.wrap(_note(drawing), round(cell * _LETTERS)) for drawing in row] for row in rows]
     picture_heights = [max(_height(drawing, cell) for drawing in row) for row in rows]
     note_heights = [max(len(lines) for lines in row) * _LINE for row in notes]
-    top_lines = textwrap.wrap(caption, round((width - 2 * _MARGIN) * _LARGE_LETTERS)) if caption else []
+    head = Head(heading, caption, width - 2 * _MARGIN)
     scale = _shared_scale(drawings)
-    head = (0.35 if heading else 0.0) + len(top_lines) * _LINE * 1.1 + (0.15 if heading or top_lines else 0.0)
     foot = 0.4 if scale else 0.0
     body = sum(picture_heights) + sum(note_heights) + len(rows) * (2 * _LINE + _GAP)
-    figure = blank(width, 2 * _MARGIN + head + body + foot - _GAP)
-
-    down = _MARGIN
-    if heading:
-        text(figure, _MARGIN, down, heading, size=13, weight="bold")
-        down += 0.35
-    for line in top_lines:
-        text(figure, _MARGIN, down, line, size=8.5)
-        down += _LINE * 1.1
-    down = _MARGIN + head
+    figure = blank(width, 2 * _MARGIN + head.height + body + foot - _GAP)
+    down = head.draw(figure, _MARGIN)
     for row, row_notes, picture_height, note_height in zip(rows, notes, picture_heights, note_heights, strict=True):
         for column, (drawing, lines) in enumerate(zip(row, row_notes, strict=True)):
             left = _MARGIN + column * (cell + _GAP)
@@ -81,6 +73,34 @@ def draw_gallery(
     if scale is not None:
         _draw_scale(figure, scale, down - 0.05)
     return figure
+
+
+class Head:
+    """What stands above the pictures of a figure: a heading, and a caption wrapped to the width.
+
+    Args:
+        heading: set large; empty for none.
+        caption: set below it; empty for none.
+        width: in inches.
+    """
+
+    def __init__(self, heading: str, caption: str, width: float) -> None:
+        self.heading = heading
+        self.lines = textwrap.wrap(caption, round(width * _LARGE_LETTERS)) if caption else []
+
+    @property
+    def height(self) -> float:
+        """In inches, with the gap below; nothing where nothing stands there."""
+        gap = 0.15 if self.heading or self.lines else 0.0
+        return 0.35 * bool(self.heading) + len(self.lines) * 1.1 * _LINE + gap
+
+    def draw(self, figure: Figure, margin: float) -> float:
+        """Write it so many inches from the top left corner, and return where it ends, in inches from the top."""
+        if self.heading:
+            text(figure, margin, margin, self.heading, size=13, weight="bold")
+        for index, line in enumerate(self.lines):
+            text(figure, margin, margin + 0.35 * bool(self.heading) + index * 1.1 * _LINE, line, size=8.5)
+        return margin + self.height
 
 
 def blank(width: float, height: float) -> Figure:
@@ -104,13 +124,14 @@ def text(
 ) -> None:
     """Write one line, its top left corner so many inches from the sheet's. A `$` or a `_` means itself."""
     width, height = figure.get_size_inches()
+    words, families = writable(words, family)
     figure.text(
         left / width,
         1 - down / height,
         words,
         fontsize=size,
         color=colour or _hexadecimal(INK),
-        family=family,
+        family=families,
         weight=weight,
         ha=align,
         va="top",

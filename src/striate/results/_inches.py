@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 
 from striate import drawing
 from striate.geometry import Box
+from striate.results._fonts import writable
 from striate.results._gallery import DENSITY
 from striate.results.drawn import Pixels
 
@@ -92,13 +93,14 @@ def write(
     centre: bool = False,
 ) -> None:
     """Write one line: standing on `down`, hanging from it (above False), or centred on it."""
+    words, families = writable(words, family)
     axes.text(
         left,
         down,
         words,
         fontsize=size,
         color=colour,
-        family=family,
+        family=families,
         weight=weight,
         ha=align,
         va="center_baseline" if centre else "baseline" if above else "top",

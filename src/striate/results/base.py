@@ -13,7 +13,7 @@ import io
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -46,6 +46,7 @@ class Recipe:
         weights: hash of all its parameters and buffers.
         target: address explained in each picture; empty for a lens without a target.
         pictures: sixteen hexadecimal digits of each picture as the network was given it (BLAKE2b).
+        others: likewise of pictures that were given as options, by the name of the option.
         input: what the network expects of a picture (`InputSpec.to_dict`).
         options: all options of the lens as it ran, defaults included.
         version: version of Striate.
@@ -61,6 +62,7 @@ class Recipe:
     weights: str = ""
     target: tuple[str, ...] = ()
     pictures: tuple[str, ...] = ()
+    others: Mapping[str, Sequence[str]] = field(default_factory=dict)
     input: Mapping[str, Json] = field(default_factory=dict)
     options: Mapping[str, Json] = field(default_factory=dict)
     version: str = ""

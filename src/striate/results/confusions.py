@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from striate import drawing
 from striate.results._charts import draw_words, short_name, words_height
+from striate.results._fonts import writable
 from striate.results._gallery import GREY, blank
 from striate.results._inches import draw_image, inch_axes, write
 from striate.results.base import Json, Result, encode_array
@@ -218,7 +219,7 @@ class Confusions(Result):
         """Draw the matrix, the pairs, the classes, and the worst mistakes."""
         caption = self.caption()
         top = _EDGE + words_height(caption, _WIDTH - 2 * _EDGE) + 0.2
-        chosen = self._chosen()
+        chosen = self.chosen()
         side, names = 5.2, 1.25
         pairs, classes = self.pairs()[:_ROWS], self._weakest()
         matrix = names + side
@@ -240,9 +241,13 @@ class Confusions(Result):
             self._draw_mistakes(axes, down + 0.3, row)
         return figure
 
-    def _chosen(self) -> NDArray[np.int64]:
-        """Return the classes whose matrix is drawn: all, or of many those that are confused most."""
-        if len(self) <= _DRAWN:
+    def chosen(self, drawn: int = _DRAWN) -> NDArray[np.int64]:
+        """Return the classes whose matrix is drawn: all, or of many those that are confused most.
+
+        Args:
+            drawn: classes that there is room for; of more, the 20 are shown that are confused most.
+        """
+        if len(self) <= drawn:
             return np.arange(len(self))
         chosen: list[int] = []
         for pair in self.pairs():
@@ -268,8 +273,17 @@ class Confusions(Result):
             middle = (place + 0.5) * cell
             name = short_name(self.name(one), 18)
             write(axes, left - 0.06, top + middle, name, size=size, align="right", centre=True)
+            words, fonts = writable(name)
             axes.text(
-                left + middle, top - 0.06, name, fontsize=size, rotation=90, ha="center", va="bottom", parse_math=False
+                left + middle,
+                top - 0.06,
+                words,
+                fontsize=size,
+                family=fonts,
+                rotation=90,
+                ha="center",
+                va="bottom",
+                parse_math=False,
             )
         if len(chosen) <= _NUMBERED:
             for row, column in np.argwhere(counts > 0):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from striate import drawing
 from striate.results._gallery import GREY, MONOSPACE, blank
 from striate.results._inches import inch_axes, rasterised, write
+from striate.results._lives import draw_spread, percent, short
 from striate.results.base import Json, Result
 from striate.results.drawn import Drawing
 from striate.results.words import count, number
@@ -138,10 +139,10 @@ class DeadUnits(Result):
                 text += f" Most in {worst.address} ({len(worst.silent)} of {len(worst.fires)}, {number(share, 2)} %)."
             if nearly:
                 verb = "fires" if nearly == 1 else "fire"
-                text += f" {nearly:,} more {verb} in less than {_percent(self._threshold)} of them."
+                text += f" {nearly:,} more {verb} in less than {percent(self._threshold)} of them."
             # the rule of three: with 95 % confidence a thing never seen in n trials has a chance below 3/n
             if dead:
-                most = _percent(min(1.0, 3 / self.total))
+                most = percent(min(1.0, 3 / self.total))
                 text += f" With so many pictures, a unit that fires in less than {most} of all can pass for dead."
         else:
             text = f"No layer of the {len(self.layers)} shown is before or after a rectifier."
@@ -226,8 +227,8 @@ class DeadUnits(Result):
     def _draw_row(self, axes: Axes, layer: LayerLife, columns: NDArray[np.float64], top: float) -> None:
         middle = top + _ROW / 2
         ink = drawing.INK if layer.final else GREY
-        write(axes, columns[0], middle, _short(layer.address, 34), size=7.5, family=MONOSPACE, colour=ink, centre=True)
-        write(axes, columns[1], middle, _short(layer.following, 32), size=7.5, colour=GREY, centre=True)
+        write(axes, columns[0], middle, short(layer.address, 34), size=7.5, family=MONOSPACE, colour=ink, centre=True)
+        write(axes, columns[1], middle, short(layer.following, 32), size=7.5, colour=GREY, centre=True)
         units = len(layer.fires)
         height = 0.09
         parts = ((1.0, GREY, 0.15), (len(layer.silent) / units, drawing.ACCENT if layer.final else GREY, 1.0))
@@ -239,26 +240,4 @@ class DeadUnits(Result):
         counted = layer.words()
         inks = GREY if counted == "none" or not layer.final else drawing.INK
         write(axes, columns[3], middle, f"{counted} of {units:,}", size=7.5, colour=inks, centre=True)
-        _draw_spread(axes, layer.fires, columns[4], middle)
-
-
-def _draw_spread(axes: Axes, fires: NDArray[np.float64], left: float, middle: float) -> None:
-    """Draw from the least to the most that units fire: all of them thin, the inner 80 % thick, the median a dot."""
-    if np.isnan(fires).all():
-        return
-    quantiles = np.nanquantile(fires, [0, 0.1, 0.5, 0.9, 1])
-    least, low, median, high, most = (left + share * _FIRES for share in quantiles)
-    axes.plot([least, most], [middle] * 2, color=drawing.PARTNER, lw=0.8, alpha=0.6)
-    axes.plot([low, high], [middle] * 2, color=drawing.PARTNER, lw=3, alpha=0.6, solid_capstyle="butt")
-    axes.plot([median], [middle], "o", color=drawing.INK, ms=3)
-
-
-def _short(words: str, letters: int) -> str:
-    if len(words) <= letters:
-        return words
-    half = (letters - 1) // 2
-    return f"{words[:half]}…{words[-half:]}"
-
-
-def _percent(share: float) -> str:
-    return f"{number(100 * share, 2)} %"
+        draw_spread(axes, layer.fires, columns[4], middle, _FIRES)

@@ -18,6 +18,7 @@ from striate.images import encode_png
 from striate.results._contrast import contrast_to_show, stronger, words_of
 from striate.results._gallery import draw_gallery
 from striate.results._numbering import numbered_sheet
+from striate.results._rows import Rows, draw_rows
 from striate.results.base import Json, Result, encode_array
 from striate.results.drawn import Drawing, Pixels
 from striate.results.words import count, number, shape
@@ -25,7 +26,9 @@ from striate.results.words import count, number, shape
 __all__ = ["Made", "Synthesis"]
 
 ALONE = 12  # pictures of one layer that are drawn one by one, with words; more make a sheet
+ACROSS = 12  # pictures in a row at most where several layers stand on one sheet
 MOST = 256  # on one sheet: more would be too small to see
+MOST_ROWS = 16  # of one layer among several
 PALE = 0.65  # of a failed picture is paper
 STRIPS = 2  # pictures at most that are shown with the way to them
 _TIE = 1e-4  # relative: values this near are the same
@@ -52,7 +55,11 @@ class Made:
         frame_steps: (f,), steps made before.
         real: (n,), the largest value of the unit in any real picture of an atlas; NaN where that is not known.
         size_note: why the pictures are as large as they are; empty for the usual size.
-        whole: these are all channels of a layer.
+        whole: these stand for a layer: all of its channels, or some that are evenly spread.
+        depth: where the layer stands among all of the network, from 1; 0 where it is no layer.
+        layers: how many there are.
+        layer_channels: how many the layer has; 0 where it is no layer.
+        sees: what one of its units sees, in words; empty where that is not known.
     """
 
     title: str
@@ -70,6 +77,10 @@ class Made:
     real: NDArray[np.float32]
     size_note: str = ""
     whole: bool = False
+    depth: int = 0
+    layers: int = 0
+    layer_channels: int = 0
+    sees: str = ""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -84,6 +95,18 @@ class Made:
         rising = np.isfinite(self.reached) & (self.reached > self.start)
         known = np.isfinite(self.real) & np.isfinite(self.peaks)
         return np.where(known, ~(self.peaks >= self.real - _TIE * np.abs(self.real)), ~rising)
+
+    @property
+    def place(self) -> str:
+        """Where the layer stands, and what one of its units sees, in a sentence; empty where it is no layer."""
+        sees = f"; a unit sees {self.sees}" if self.sees else ""
+        return f"Layer {self.depth} of {self.layers}{sees}." if self.depth else ""
+
+    @property
+    def share(self) -> str:
+        """How many of a layer's channels there are, in a sentence; empty where it is not a part of a whole layer."""
+        made = len(set(self.labels))
+        return f"{made:,} of {self.layer_channels:,} channels." if self.whole and made < self.layer_channels else ""
 
     def shown(self, index: int) -> Pixels:
         """Return one picture as it is shown, uint8 (H, W, 3): the first three channels, or the first in grey."""
@@ -180,6 +203,8 @@ class Synthesis(Result):
             text = f"A picture made for {self.labels[0]} by the recipe {self.method}."
         else:
             text = f"{count(len(self), 'picture')} made by the recipe {self.method}."
+        if self.beside:
+            text += " The layers stand in the order of the network."
         failed = len(self.failed)
         if self.real_pictures:
             known = sum(int(np.isfinite(one.real).sum()) for one in self.made)
@@ -218,17 +243,35 @@ class Synthesis(Result):
             }
         return found
 
+    @property
+    def beside(self) -> tuple[Made, ...]:
+        """What stands on one sheet by depth, what is no layer last; nothing unless there are several whole layers."""
+        if sum(one.whole for one in self.made) < 2:
+            return ()
+        return tuple(sorted(self.made, key=lambda one: one.depth or math.inf))
+
     def figure(self) -> Figure:
-        """Draw everything on one figure; sheets as wide as it is, for they have many small pictures."""
+        """Draw everything on one figure.
+
+        Sheets are as wide as it is, for they have many small pictures; of several whole layers each has its rows.
+        """
         drawings = self.drawings()
+        if beside := self.beside:
+            across = [min(ACROSS, len(one)) for one in beside]
+            words = [_about(one, MOST_ROWS * columns) for one, columns in zip(beside, across, strict=True)]
+            rows = [Rows(*layer) for layer in zip(drawings, across, words, strict=True)]
+            return draw_rows(rows, heading=self.recipe.lens, caption=self.caption())
         columns = 1 if any(one.whole or len(one) > ALONE for one in self.made) else None
         return draw_gallery(drawings, heading=self.recipe.lens, caption=self.caption(), columns=columns)
 
     def drawings(self) -> list[Drawing]:
         """Return a sheet for each whole layer or large set, a picture for each other unit.
 
-        Where there are no more than two pictures, the way to each stands beside it.
+        Where there are no more than two pictures, the way to each stands beside it. Of several whole layers all that
+        there is comes in rows, by depth.
         """
+        if beside := self.beside:
+            return [_sheet(one, min(ACROSS, len(one))) for one in beside]
         drawings = []
         for one in self.made:
             if one.whole or len(one) > ALONE:
@@ -246,34 +289,55 @@ class Synthesis(Result):
         return f"{shape(one.pictures.shape[2:])} pixels. {one.verdict(index)}{words_of(times)}{note}"
 
 
-def _sheet(one: Made) -> Drawing:
+def _sheet(one: Made, columns: int | None = None) -> Drawing:
     """Draw many pictures with their numbers below, those that failed pale."""
-    shown = range(min(len(one), MOST))
-    good = [index for index in shown if not one.failed[index]]
-    times = contrast_to_show([one.shown(index) for index in good or shown])
+    most = MOST if columns is None else MOST_ROWS * columns
+    shown, times = range(min(len(one), most)), _times(one, most)
     cells = [_paled(one, index, times) for index in shown]
-    columns = max(1, math.ceil(math.sqrt(len(cells) * 1.3)))
-    pixels, labels = numbered_sheet(cells, [one.numbers[index] for index in shown], columns=columns, room=0.02)
+    alone = columns is None
+    room = 0.02 if columns is None else 0.24 / columns
+    columns = columns or max(1, math.ceil(math.sqrt(len(cells) * 1.3)))
+    pixels, labels = numbered_sheet(cells, [one.numbers[index] for index in shown], columns=columns, room=room)
     size = shape(one.pictures.shape[2:])
     words = [f"{count(len(one), 'picture')} of {size} pixels, the number of each below.{words_of(times)}"]
-    if len(one) > MOST:
-        words.append(f"The first {MOST} are shown.")
-    if one.size_note:
-        words.append(one.size_note)
+    if len(one) > most:
+        words.append(f"The first {most} are shown.")
+    words += [one.share, one.size_note if alone else one.place, _reaching(one), _failing(one)]
+    return Drawing(one.title, " ".join(filter(None, words)), pixels, labels=labels)
+
+
+def _about(one: Made, most: int) -> str:
+    """Say of a layer among others what its row of pictures does not."""
+    parts = one.place, one.share, words_of(_times(one, most)).strip(), _reaching(one), _failing(one)
+    return " ".join(filter(None, parts))
+
+
+def _times(one: Made, most: int) -> int:
+    """Return how many times as strong the contrast of the first pictures is drawn."""
+    shown = range(min(len(one), most))
+    good = [index for index in shown if not one.failed[index]]
+    return contrast_to_show([one.shown(index) for index in good or shown])
+
+
+def _reaching(one: Made) -> str:
+    """Say how many reach what the best real picture does; nothing where that is not known."""
     known = np.isfinite(one.real)
+    if not known.any():
+        return ""
+    reaching = f"{int((known & ~one.failed).sum())} of {int(known.sum())} reach the best real picture's value"
+    comparable = np.isfinite(one.peaks) & (one.real > 0)
+    if comparable.any():
+        ratio = float(np.median(one.peaks[comparable] / one.real[comparable]))
+        reaching += f", {number(ratio, 2)} times as much in the median"
+    return f"{reaching}."
+
+
+def _failing(one: Made) -> str:
+    """Name the pictures that failed; nothing where none did."""
     bad = np.flatnonzero(one.failed)
-    if known.any():
-        reaching = f"{int((known & ~one.failed).sum())} of {int(known.sum())} reach the best real picture's value"
-        comparable = np.isfinite(one.peaks) & (one.real > 0)
-        if comparable.any():
-            ratio = float(np.median(one.peaks[comparable] / one.real[comparable]))
-            reaching += f", {number(ratio, 2)} times as much in the median"
-        words.append(f"{reaching}.")
-    if len(bad):
-        named = ", ".join(one.numbers[index] for index in bad[:LISTED])
-        more = f" and {len(bad) - LISTED} more" if len(bad) > LISTED else ""
-        words.append(f"Pale: failed ({named}{more}).")
-    return Drawing(one.title, " ".join(words), pixels, labels=labels)
+    named = ", ".join(one.numbers[index] for index in bad[:LISTED])
+    more = f" and {len(bad) - LISTED} more" if len(bad) > LISTED else ""
+    return f"Pale: failed ({named}{more})." if len(bad) else ""
 
 
 def _way(one: Made, index: int, times: int) -> Drawing:
@@ -305,6 +369,11 @@ def _numbers(one: Made) -> dict[str, Json]:
         "labels": list(one.labels),
         "shape": list(one.pictures.shape[1:]),
         "size_note": one.size_note,
+        "whole": one.whole,
+        "depth": one.depth,
+        "layers": one.layers,
+        "layer_channels": one.layer_channels,
+        "sees": one.sees,
         "reached": _listed(one.reached),
         "peaks": _listed(one.peaks),
         "start": _listed(one.start),

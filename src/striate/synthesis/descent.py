@@ -7,6 +7,7 @@ and less towards the end.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -103,8 +104,8 @@ def descend(
     """
     if steps < 1:
         raise OptionError(f"steps must be at least 1, got {steps}.")
-    if not rate > 0:
-        raise OptionError(f"rate must be above 0, got {rate}.")
+    if not 0 < rate < math.inf:
+        raise OptionError(f"rate must be above 0, and finite, got {rate}.")
     with torch.inference_mode(False), torch.no_grad():
         pictures = start.float().clone()
         best, costs = pictures.clone(), torch.full((len(pictures),), torch.inf)

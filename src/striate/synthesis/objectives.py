@@ -28,7 +28,7 @@ __all__ = ["Objective", "Term", "direction", "objective"]
 Kind = Literal["channel", "unit", "strongest", "layer", "direction"]
 
 _SIGN = re.compile(r"\s+([+-])\s+")
-_WEIGHT = re.compile(r"([+-]?)\s*(?:(\d+(?:\.\d*)?|\.\d+)\s*\*\s*)?(.+)", re.DOTALL)
+_WEIGHT = re.compile(r"([+-]?)\s*(?:((?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?)\s*\*\s*)?(.+)", re.DOTALL)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,10 +74,10 @@ class Objective:
 
     @property
     def label(self) -> str:
-        """The sum in words: "layer3:17 - 0.5*layer3:20"."""
+        """The sum in words: "layer3:17 - 0.5*layer3:20". Read again, it has the very same weights."""
         text = ""
         for term in self.terms:
-            size = "" if abs(term.weight) == 1 else f"{abs(term.weight):g}*"
+            size = "" if abs(term.weight) == 1 else f"{_exact(abs(term.weight))}*"
             sign = ("-" if term.weight < 0 else "") if not text else (" - " if term.weight < 0 else " + ")
             text += f"{sign}{size}{term.label}"
         return text
@@ -128,6 +128,12 @@ class Objective:
         if chosen is None and strength:
             raise OptionError(f"{self.label} lies at no layer: name the layer at which its pictures should differ.")
         return replace(self, apart=strength, apart_at=chosen if strength else None)
+
+
+def _exact(weight: float) -> str:
+    """Write a weight as short as it can be read back: 2.0 is "2"."""
+    short = f"{weight:g}"
+    return short if float(short) == weight else repr(float(weight))
 
 
 def objective(network: Network, target: str | int, size: int | Sequence[int] | None = None) -> Objective:

@@ -17,7 +17,11 @@ from striate.synthesis.penalties import alpha_norm, squared_norm, total_variatio
 from striate.synthesis.projections import Projection
 from striate.synthesis.warps import Warp
 
-__all__ = ["RECIPES", "Penalty", "Recipe", "recipe_of"]
+__all__ = ["RECIPES", "Name", "Penalty", "Recipe", "recipe_of"]
+
+Name = Literal["lucid", "yosinski-1", "yosinski-2", "yosinski-3", "yosinski-4", "simonyan", "pixels"]
+"""What recipes there are: those of `RECIPES`, in their order. Lenses read it here."""
+
 
 Start = Literal["noise", "grey", "mean"]
 

@@ -10,9 +10,21 @@ import torch
 
 import striate
 from striate.network import Network
-from striate.results import Recipe
+from striate.results import Heatmap, Recipe
 
-__all__ = ["recipe"]
+__all__ = ["of_maps", "recipe"]
+
+
+def of_maps(check: str, maps: Heatmap, options: Mapping[str, Any]) -> Recipe:
+    """Put together the recipe of a check that only compares maps, from the recipe of the first of them."""
+    return Recipe(
+        lens=check,
+        network=maps.recipe.network,
+        weights=maps.recipe.weights,
+        target=maps.target,
+        options=dict(options),
+        version=maps.recipe.version,
+    )
 
 
 def recipe(

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from striate.errors import OptionError
-from striate.results import Agreement, Heatmap, Recipe
+from striate.results import Agreement, Heatmap
+from striate.trust._recipe import of_maps
 from striate.trust.similarity import rank_similarity
 
 __all__ = ["agreement", "shared_top"]
@@ -60,14 +61,7 @@ def agreement(heatmaps: Mapping[str, Heatmap], *, top: float = 0.1) -> Agreement
         top=top,
         target=first.target,
         pictures=first.pictures,
-        recipe=Recipe(
-            lens="agreement",
-            network=first.recipe.network,
-            weights=first.recipe.weights,
-            target=first.target,
-            options={"top": top},
-            version=first.recipe.version,
-        ),
+        recipe=of_maps("agreement", first, {"top": top}),
     )
 
 

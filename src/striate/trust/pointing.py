@@ -10,7 +10,8 @@ from torch import Tensor
 
 from striate.errors import OptionError
 from striate.geometry import Box
-from striate.results import Heatmap, Pointing, Recipe
+from striate.results import Heatmap, Pointing
+from striate.trust._recipe import of_maps
 
 __all__ = ["Place", "pointing"]
 
@@ -77,14 +78,7 @@ def pointing(
         ),
         heatmaps=named,
         tolerance=tolerance,
-        recipe=Recipe(
-            lens="pointing",
-            network=first.recipe.network,
-            weights=first.recipe.weights,
-            target=first.target,
-            options={"tolerance": tolerance},
-            version=first.recipe.version,
-        ),
+        recipe=of_maps("pointing", first, {"tolerance": tolerance}),
     )
 
 

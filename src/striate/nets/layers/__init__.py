@@ -6,6 +6,7 @@ from striate.nets.layers.response_norm import LocalResponseNorm
 from striate.nets.layers.same import SameConv2d
 from striate.nets.layers.scaled import ScaledAveragePool2d, ScaledTanh
 from striate.nets.layers.table import TableConv2d
+from striate.nets.layers.whitening import WhiteningConv2d
 
 __all__ = [
     "DistanceWeightedPool2d",
@@ -17,4 +18,5 @@ __all__ = [
     "ScaledAveragePool2d",
     "ScaledTanh",
     "TableConv2d",
+    "WhiteningConv2d",
 ]

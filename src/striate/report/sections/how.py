@@ -8,7 +8,7 @@ from typing import Any
 from striate.report.visit import Visit
 from striate.results.words import number, shape
 
-__all__ = ["PLACE", "TITLE", "build"]
+__all__ = ["PLACE", "TITLE", "build", "layer_row"]
 
 PLACE = 90
 TITLE = "How this was made"
@@ -19,14 +19,14 @@ def build(visit: Visit) -> Mapping[str, Any] | None:
     graph = visit.network.graph(*visit.images.shape[2:])
     return {
         "graph": graph,
-        "rows": [_row(row.to_dict()) for row in graph.rows],
+        "rows": [layer_row(row.to_dict()) for row in graph.rows],
         "recipes": [run.result.recipe for run in visit.runs.values() if run.result is not None],
         "refused": [run for run in visit.runs.values() if run.result is None],
         "seconds": sum(run.result.recipe.seconds for run in visit.runs.values() if run.result is not None),
     }
 
 
-def _row(row: Mapping[str, Any]) -> Mapping[str, Any]:
+def layer_row(row: Mapping[str, Any]) -> Mapping[str, Any]:
     """Write one step of the network as the cells of a table."""
     field = row["field"]
     return {

@@ -2,52 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from striate import registry, trust
-from striate.report.pictures import map_uri, photo_uri
+from striate.report.explanations import Explanation, cell, scales, windows
 from striate.report.visit import Run, Visit
 from striate.results import DeletionCurves, Heatmap, Randomisation
-from striate.results.words import shape
 from striate.trust import Explainer
 
-__all__ = ["EXPLANATIONS", "PLACE", "TITLE", "Explanation", "build"]
+__all__ = ["EXPLANATIONS", "PLACE", "TITLE", "build"]
 
 PLACE = 20
 TITLE = "Why"
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """A lens as it stands in the report.
-
-    Args:
-        key: of the run.
-        name: what a person calls it.
-        lens: name of the lens.
-        words: what the picture shows, in a sentence.
-        scale: explanations with the same word here are drawn on one scale; their values can be compared.
-        options: of the lens, other than its defaults; or what gives them for the pictures at hand.
-    """
-
-    key: str
-    name: str
-    lens: str
-    words: str
-    scale: str
-    options: Mapping[str, Any] | Callable[[Visit], Mapping[str, Any]] = field(default_factory=dict)
-
-    def chosen(self, visit: Visit) -> Mapping[str, Any]:
-        """Return the options for these pictures."""
-        return self.options(visit) if callable(self.options) else self.options
-
-
-def _patch(visit: Visit) -> Mapping[str, Any]:
-    """Cover a seventh of the picture's side at a time: coarse, but a picture takes a second or two."""
-    side = max(1, min(visit.images.shape[2:]) // 7)
-    return {"patch": side, "stride": max(1, side // 2)}
 
 
 EXPLANATIONS = (
@@ -108,7 +75,7 @@ EXPLANATIONS = (
         "occlusion",
         "How far the score drops when a black patch covers the place.",
         "occlusion",
-        _patch,
+        windows,
     ),
     Explanation(
         "lime",
@@ -124,23 +91,20 @@ STEPS = 10  # of a deletion curve; on four photographs its areas were within 0.0
 TOP = 0.25  # share of the network's layers that forget what they have learned, from the top
 CHECKED = 2  # pictures by which it is judged whether a map depends on them
 
-Ends = tuple[float, float]
-Scales = dict[str, Ends]  # by Explanation.scale
-
 
 def build(visit: Visit) -> Mapping[str, Any] | None:
     """Return for each picture what every explanation shows, and why others refused."""
     runs = {one.key: visit.run(one.lens, key=one.key, **one.chosen(visit)) for one in EXPLANATIONS}
     maps = {key: run.result for key, run in runs.items() if isinstance(run.result, Heatmap)}
     shown = [one for one in EXPLANATIONS if one.key in maps]
-    everywhere = _scales(shown, maps, None)
+    everywhere = scales(shown, maps, None)
     curves, randomised = _checked(visit, maps) if visit.trust and maps else (None, None)
     pictures = []
     for index, name in enumerate(visit.names):
-        here = _scales(shown, maps, index)
+        here = scales(shown, maps, index)
         cells = [
             {
-                **_cell(one, runs[one.key], maps[one.key], index, here, everywhere),
+                **cell(one, runs[one.key], maps[one.key], index, here, everywhere),
                 "areas": curves.sentence(one.key, index) if curves else "",
                 "depends": randomised.depends(one.key) if randomised else True,
                 "dependence": randomised.short(one.key) if randomised else "",
@@ -218,49 +182,9 @@ def _refused(runs: Mapping[str, Run]) -> dict[str, list[str]]:
     return reasons
 
 
-def _scales(shown: Sequence[Explanation], maps: Mapping[str, Heatmap], picture: int | None) -> Scales:
-    """Return one scale for each group of explanations that can be compared, in one picture or in all (None)."""
-    scales: Scales = {}
-    for one in shown:
-        low, high = maps[one.key].scale(picture)
-        before = scales.get(one.scale, (low, high))
-        scales[one.scale] = min(low, before[0]), max(high, before[1])
-    return scales
-
-
 def _together(shown: Sequence[Explanation]) -> list[list[str]]:
     """Return the names of explanations that stand on one scale, group by group."""
     groups: dict[str, list[str]] = {}
     for one in shown:
         groups.setdefault(one.scale, []).append(one.name)
     return [names for names in groups.values() if len(names) > 1]
-
-
-def _cell(
-    one: Explanation, run: Run, heatmap: Heatmap, index: int, here: Scales, everywhere: Scales
-) -> Mapping[str, Any]:
-    """Draw one explanation of one picture, over it and alone, on each scale that the switch offers."""
-    scales = {"here": here[one.scale], "all": everywhere[one.scale], "own": heatmap.scale(index)}
-    views = [
-        {
-            # equal scales give equal pictures, which need not stand in the page twice
-            "scales": " ".join(name for name, other in scales.items() if other == ends),
-            "low": ends[0],
-            "high": ends[1],
-            "over": photo_uri(heatmap.overlay(index, *ends)),
-            "alone": map_uri(heatmap.raw(index, *ends)),
-        }
-        for ends in dict.fromkeys(scales.values())
-    ]
-    return {
-        "explanation": one,
-        "run": run,
-        "target": heatmap.target[index],
-        "signed": heatmap.signed,
-        "unit": heatmap.unit,
-        "views": views,
-        "layer": heatmap.details.get("layer"),
-        "native": shape(heatmap.native.shape[1:]),
-        "empty": heatmap.scale(index)[1] == 0,
-        "trust": heatmap.trust(index),
-    }

@@ -1,0 +1,354 @@
+"""One training by one trainer, in a process of its own: `python -m bench.trainers TASK TRAINER VARIANT COUNT EPOCHS`.
+
+Prints what it measured as one line of JSON: seconds in all, seconds of each epoch, accuracy. Every trainer gets the
+same network, pictures, optimiser, batches and epochs. Validation comes after the clock has stopped. Keras is told its
+backend before it is imported, which is why each has its own process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bench.data import part, photographs
+
+__all__ = ["Measured", "Task", "task"]
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+DIGITS_MEAN, DIGITS_STD = 0.1307, 0.3081
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained: cnn2 on digits (Adam), or ResNet-18 on photographs (SGD with momentum)."""
+
+    name: str
+    net: str
+    batch: int
+    side: int
+    channels: int
+    rate: float
+    count: int
+    epochs: int
+
+
+@dataclass
+class Measured:
+    """Seconds of the clock and accuracy in percent; of the bare step, seconds of an epoch's steps."""
+
+    seconds: float
+    epochs: list[float]
+    accuracy: float
+    bare: list[float] = field(default_factory=list)
+
+
+def task(name: str, count: int, epochs: int) -> Task:
+    if name == "digits":
+        return Task(name, "cnn2", 128, 28, 1, 0.001, count, epochs)
+    return Task(name, "resnet-18", 32, 224, 3, 0.02, count, epochs)
+
+
+# --- ours
+
+
+def _striate(what: Task, variant: str) -> Measured:
+    """Train by `fit` as it comes; before and after it, the bare steps of one epoch at the same settings."""
+    from striate import dataset, learn
+
+    network = learn.start(what.net, classes=10, channels=what.channels, size=what.side, seed=0)
+    if what.name == "digits":
+        path = part("mnist", None if what.count == 60_000 else what.count)
+        pictures, test = dataset.open(path, part="train"), dataset.open(path, part="test")
+    else:
+        folder = photographs(what.count)
+        pictures, test = dataset.open(folder / "train"), dataset.open(folder / "val")
+    augment = "none" if what.name == "digits" else {"crop": (0.08, 1.0), "flip": "horizontal"}
+    optimizer: dict[str, Any] = {"optimizer": "adam"}
+    if what.name != "digits":
+        optimizer = {"optimizer": "momentum", "momentum": 0.9, "weight_decay": 1e-4}
+    bare = [_bare(what)]
+    with tempfile.TemporaryDirectory() as folder_of_run:
+        started = time.perf_counter()
+        run = learn.fit(
+            network,
+            pictures,
+            out=Path(folder_of_run) / "run",
+            epochs=what.epochs,
+            batch=what.batch,
+            rate=what.rate,
+            schedule="constant",
+            standardize="channel",
+            share=0.0,
+            augment=augment,
+            **optimizer,
+        )
+        seconds = time.perf_counter() - started
+        ends = [0.0, *(epoch.seconds for epoch in run.history)]
+        table = learn.evaluate(run.network("last"), test)
+    bare.append(_bare(what))
+    accuracy = 100 * float(np.mean(np.asarray(table.predictions) == np.asarray(table.labels)))
+    epochs = [after - before for before, after in pairwise(ends)]
+    return Measured(seconds, epochs, accuracy, bare)
+
+
+def _bare(what: Task) -> float:
+    """Return the seconds of the steps of an epoch on tensors that lie ready, at the settings that `fit` takes."""
+    from striate import learn
+    from striate.learn.precision import autocast, precision_for
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = learn.start(what.net, classes=10, channels=what.channels, size=what.side, seed=0)
+    module = network.module.to(device, memory_format=torch.channels_last).train().requires_grad_(True)
+    optimizer = _optimizer(what, module, fused=True)
+    shape = (what.batch, what.channels, what.side, what.side)
+    images = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
+    labels = torch.randint(0, 10, (what.batch,), device=device)
+    precision = precision_for("auto", device)
+
+    def steps(many: int) -> float:
+        started = time.perf_counter()
+        for _ in range(many):
+            with autocast(precision, device):
+                logits = module(images)
+            nn.functional.cross_entropy(logits.float(), labels).backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - started
+
+    steps(2)
+    return steps(max(1, what.count // what.batch))
+
+
+def _optimizer(what: Task, module: nn.Module, *, fused: bool = False) -> torch.optim.Optimizer:
+    if what.name == "digits":
+        return torch.optim.Adam(module.parameters(), what.rate, fused=fused)
+    return torch.optim.SGD(module.parameters(), what.rate, 0.9, weight_decay=1e-4, fused=fused)
+
+
+# --- a loop as torchvision's reference has it, written by hand
+
+
+class Digits(torch.utils.data.Dataset[tuple[Any, int]]):
+    """Digits one by one as Pillow images, as torchvision's own data set gives them."""
+
+    def __init__(
+        self, images: NDArray[np.uint8], labels: NDArray[np.int64], transform: Callable[[Any], Tensor]
+    ) -> None:
+        self.images, self.labels, self.transform = images, labels, transform
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        from PIL import Image
+
+        return self.transform(Image.fromarray(self.images[index])), int(self.labels[index])
+
+
+def last_channel(image: Tensor) -> NDArray[np.float32]:
+    """Return a picture (H, W, C), as Keras takes it."""
+    return np.ascontiguousarray(image.permute(1, 2, 0).numpy())
+
+
+def _sets(what: Task, then: Callable[[Tensor], Any] | None = None) -> tuple[Any, Any]:
+    """Return training and test set with torchvision's transforms."""
+    from torchvision import datasets
+    from torchvision import transforms as t
+
+    last = [] if then is None else [then]
+    if what.name == "digits":
+        archive = np.load(part("mnist", None if what.count == 60_000 else what.count), allow_pickle=False)
+        transform = t.Compose([t.ToTensor(), t.Normalize((DIGITS_MEAN,), (DIGITS_STD,)), *last])
+        pairs = ((archive[f"x_{key}"][..., 0], archive[f"y_{key}"]) for key in ("train", "test"))
+        train, test = (Digits(*pair, transform) for pair in pairs)
+        return train, test
+    folder = photographs(what.count)
+    normal = [t.ToTensor(), t.Normalize(MEAN, STD), *last]
+    varied = t.Compose([t.RandomResizedCrop(224), t.RandomHorizontalFlip(), *normal])
+    plain = t.Compose([t.Resize(256), t.CenterCrop(224), *normal])
+    return datasets.ImageFolder(str(folder / "train"), varied), datasets.ImageFolder(str(folder / "val"), plain)
+
+
+def _loader(what: Task, pictures: Any, workers: int, *, shuffle: bool, context: str | None = None) -> Any:
+    return torch.utils.data.DataLoader(
+        pictures,
+        what.batch,
+        shuffle=shuffle,
+        drop_last=shuffle,
+        num_workers=workers,
+        persistent_workers=bool(workers),
+        multiprocessing_context=context if workers else None,
+    )
+
+
+def _reference(what: Task, variant: str) -> Measured:
+    """Train by the usual loop. The variant: "plain" or "best" (bfloat16, channels last), and the workers."""
+    settings, workers = variant.split("-")
+    at_best = settings == "best"
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    from striate import learn  # for the network alone: the same layers
+
+    module = learn.start(what.net, classes=10, channels=what.channels, size=what.side, seed=0).module
+    module = module.to(device).train().requires_grad_(True)
+    order = torch.channels_last if at_best else torch.contiguous_format
+    module = module.to(memory_format=order)
+
+    def precise() -> Any:
+        return torch.autocast(device.type, torch.bfloat16) if at_best else nullcontext()
+
+    train, test = _sets(what)
+    optimizer = _optimizer(what, module)
+    started = time.perf_counter()
+    loader = _loader(what, train, int(workers), shuffle=True)
+    epochs = []
+    for _ in range(what.epochs):
+        begun = time.perf_counter()
+        for images, labels in loader:
+            images, labels = images.to(device, memory_format=order), labels.to(device)
+            with precise():
+                logits = module(images)
+            loss = nn.functional.cross_entropy(logits.float(), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        epochs.append(time.perf_counter() - begun)
+    seconds = time.perf_counter() - started
+    module.eval()
+    right = 0
+    with torch.inference_mode():
+        for images, labels in _loader(what, test, 0, shuffle=False):
+            right += int((module(images.to(device, memory_format=order)).argmax(1).cpu() == labels).sum())
+    return Measured(seconds, epochs, 100 * right / len(test))
+
+
+# --- Keras
+
+
+def _keras(what: Task, variant: str) -> Measured:
+    """Train by Keras. The variant: backend, numbers, order of memory, workers, as in "jax-float32-last-2"."""
+    backend, numbers, order, workers = variant.split("-")
+    os.environ["KERAS_BACKEND"] = backend
+    warnings.simplefilter("ignore")
+    import keras
+
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy({"bfloat16": "mixed_bfloat16"}.get(numbers, numbers))
+    keras.config.set_image_data_format(f"channels_{order}")
+    turned = last_channel if order == "last" else None
+    model = _keras_model(keras, what)
+    if what.name == "digits":
+        optimizer = keras.optimizers.Adam(what.rate)
+    else:
+        optimizer = keras.optimizers.SGD(what.rate, 0.9, weight_decay=1e-4)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    # JAX compiles the step, several steps in one call for small networks; the torch backend runs as it is
+    many = 16 if backend == "jax" and what.name == "digits" else 1
+    model.compile(optimizer, loss, metrics=["accuracy"], steps_per_execution=many)
+
+    class Clock(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
+        epochs: list[float] = []  # noqa: RUF012
+
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.begun = time.perf_counter()
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            self.epochs.append(time.perf_counter() - self.begun)
+
+    clock = Clock()
+    given: dict[str, Any] = {"epochs": what.epochs, "verbose": 0, "callbacks": [clock]}
+    if what.name == "digits":
+        archive = np.load(part("mnist", None if what.count == 60_000 else what.count), allow_pickle=False)
+        x, y, x_test, y_test = (_normal(archive[key], order) for key in ("x_train", "y_train", "x_test", "y_test"))
+        full = len(x) // what.batch * what.batch
+        started = time.perf_counter()
+        model.fit(x[:full], y[:full], batch_size=what.batch, **given)
+        seconds = time.perf_counter() - started
+        _, accuracy = model.evaluate(x_test, y_test, batch_size=1000, verbose=0)
+    else:
+        train, test = _sets(what, turned)
+        started = time.perf_counter()
+        model.fit(_loader(what, train, int(workers), shuffle=True, context="spawn"), **given)
+        seconds = time.perf_counter() - started
+        _, accuracy = model.evaluate(_loader(what, test, 0, shuffle=False), verbose=0)
+    return Measured(seconds, clock.epochs, 100 * float(accuracy))
+
+
+def _normal(values: NDArray[Any], order: str) -> NDArray[Any]:
+    if values.ndim == 1:
+        return values.astype(np.int32)
+    normal = (values.astype(np.float32) / 255 - DIGITS_MEAN) / DIGITS_STD
+    return normal if order == "last" else np.ascontiguousarray(normal.transpose(0, 3, 1, 2))
+
+
+def _keras_model(keras: Any, what: Task) -> Any:
+    """Return cnn2 or ResNet-18, layer by layer as ours."""
+    layers = keras.layers
+    last = keras.config.image_data_format() == "channels_last"
+    axis = -1 if last else 1
+    side, channels = what.side, what.channels
+    picture = keras.Input((side, side, channels) if last else (channels, side, side))
+
+    def norm(x: Any) -> Any:
+        return layers.BatchNormalization(axis=axis, momentum=0.9, epsilon=1e-5)(x)
+
+    if what.name == "digits":
+        x = picture
+        for number, width in enumerate((8, 8, 16, 16), start=1):
+            x = layers.ReLU()(norm(layers.Conv2D(width, 3, padding="same")(x)))
+            x = layers.MaxPooling2D(2)(x) if number % 2 == 0 else x
+        x = layers.Dense(40)(layers.Flatten()(x))
+        x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
+        x = layers.ReLU()(layers.Dropout(0.3)(x))
+        return keras.Model(picture, layers.Dense(10, dtype="float32")(x))
+
+    def convolution(x: Any, width: int, window: int, stride: int) -> Any:
+        padded = layers.ZeroPadding2D(window // 2)(x) if window > 1 else x
+        return norm(layers.Conv2D(width, window, stride, use_bias=False)(padded))
+
+    x = layers.ReLU()(convolution(picture, 64, 7, 2))
+    x = layers.MaxPooling2D(3, 2, padding="valid")(layers.ZeroPadding2D(1)(x))
+    for stage, width in enumerate((64, 128, 256, 512)):
+        for block in range(2):
+            stride = 2 if stage and not block else 1
+            inner = layers.ReLU()(convolution(x, width, 3, stride))
+            inner = convolution(inner, width, 3, 1)
+            around = convolution(x, width, 1, stride) if stride == 2 else x
+            x = layers.ReLU()(layers.Add()([inner, around]))
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(picture, layers.Dense(10, dtype="float32")(x))
+
+
+TRAINERS: dict[str, Callable[[Task, str], Measured]] = {"striate": _striate, "reference": _reference, "keras": _keras}
+
+
+def main() -> None:
+    """Train once and print what was measured."""
+    name, trainer, variant, count, epochs = sys.argv[1:]
+    from striate import keep_memory
+
+    keep_memory()
+    measured = TRAINERS[trainer](task(name, int(count), int(epochs)), variant)
+    print(json.dumps(asdict(measured)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""Names of classes on both sides of a split, and which pictures of each are held out. Reads no pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.dataset import PictureSet
+from striate.errors import DataError
+from striate.files import shown
+from striate.results.words import count
+
+__all__ = ["choose", "classes", "matched", "named_classes", "some"]
+
+Indices = NDArray[np.int64]
+
+
+def named_classes(pictures: PictureSet, indices: Indices, notes: list[str]) -> tuple[tuple[str, ...], Indices]:
+    """Return the names of the classes that pictures have, and their labels as indices into these.
+
+    Args:
+        pictures: the set.
+        indices: labelled pictures of it.
+        notes: gets a sentence where classes of the set have no pictures.
+    """
+    labels = pictures.labels[indices]
+    present = np.unique(labels)
+    if pictures.class_names is not None and len(present) < len(pictures.class_names):
+        empty = [name for index, name in enumerate(pictures.class_names) if index not in set(present.tolist())]
+        notes.append(f"{classes(len(empty))} without training pictures left out ({some(empty)}).")
+    names = tuple(_names(pictures)[int(index)] for index in present)
+    return names, np.searchsorted(present, labels).astype(np.int64)
+
+
+def matched(train: PictureSet, names: Sequence[str], other: PictureSet, indices: Indices) -> Indices:
+    """Return the labels of validation pictures as indices into the training classes, by name.
+
+    Raises:
+        DataError: they have classes that training lacks.
+    """
+    called = _names(other if other.class_names is not None else train, other.labels)
+    number = {_plain(name): index for index, name in enumerate(names)}
+    labels = other.labels[indices]
+    present = np.unique(labels)
+    lacking = [called[int(index)] for index in present if _plain(called[int(index)]) not in number]
+    if lacking:
+        close = get_close_matches(_plain(lacking[0]).lower(), [name.lower() for name in number], n=1, cutoff=0.8)
+        meant = next((name for name in names if close and _plain(name).lower() == close[0]), None)
+        hint = f" Is {shown(lacking[0])} meant to be {shown(meant)}?" if meant is not None else ""
+        raise DataError(
+            f"the validation pictures have {classes(len(lacking))} that the training pictures lack ({some(lacking)})."
+            f"{hint} Classes are told apart by their names, and a network cannot say what it was never shown: add "
+            "training pictures, or take those validation pictures away."
+        )
+    numbers = np.array([number[_plain(called[int(index)])] for index in present], dtype=np.int64)
+    return np.asarray(numbers[np.searchsorted(present, labels)])
+
+
+def choose(
+    called: Sequence[str], labels: Indices, first: Indices, names: Sequence[str], share: float, seed: int
+) -> NDArray[np.bool_]:
+    """Choose what is held out: a share of each class, copies together, by the hash of seed and name.
+
+    Args:
+        called: names of the pictures, unlike one another.
+        labels: their classes, shape (N,), each of the K classes at least once.
+        first: for each picture the place of the first that is the same, shape (N,).
+        names: of the classes.
+        share: in (0, 1).
+        seed: of the hash.
+
+    Returns:
+        Shape (N,): True for what is held out. Of a class of n pictures that are round(share * n), at least one and at
+        most n - 1, but where copies of one another make that impossible.
+
+    Raises:
+        DataError: a class has one picture only, or copies of one only.
+    """
+    counts = np.bincount(labels, minlength=len(names))
+    distinct = np.bincount(labels[first == np.arange(len(first))], minlength=len(names))
+    _check_two(counts, names)
+    wanted = np.clip(np.rint(share * counts).astype(np.int64), 1, counts - 1)
+    groups: dict[int, list[int]] = {}
+    for place, before in enumerate(first.tolist()):
+        groups.setdefault(before, []).append(place)
+    key = seed.to_bytes(16, "little", signed=True)
+    rank = [
+        hashlib.blake2b(name.encode("utf-8", "surrogateescape"), key=key, digest_size=8).digest() for name in called
+    ]
+    ordered = sorted(groups.values(), key=lambda group: min(rank[place] for place in group))
+    held = np.zeros(len(labels), dtype=bool)
+    taken = np.zeros(len(names), dtype=np.int64)
+    sizes = [Counter(labels[group].tolist()) if len(group) > 1 else None for group in ordered]
+    for group, many in zip(ordered, sizes, strict=True):
+        if many is None:  # by far the most
+            label = labels[group[0]]
+            fits = taken[label] < wanted[label]
+        else:
+            fits = all(taken[label] + size <= wanted[label] for label, size in many.items())
+        if fits:
+            held[group] = True
+            taken += np.bincount(labels[group], minlength=len(names)) if many is not None else 0
+            if many is None:
+                taken[label] += 1
+    for label in np.flatnonzero(taken == 0).tolist():  # every group of copies is larger than the share
+        mine = [group for group, many in zip(ordered, sizes, strict=True) if label in (many or labels[group].tolist())]
+        fitting = [group for group in mine if not held[group].any() and len(mine) > 1]
+        if not fitting:
+            raise DataError(
+                f"the class {shown(names[label])} has {counts[label]:,} pictures, but only {distinct[label] or 1:,} "
+                "that are not copies: there would be none to validate on but those learnt by heart. Add pictures, or "
+                "take it away."
+            )
+        group = min(fitting, key=len)
+        held[group] = True
+        taken += np.bincount(labels[group], minlength=len(names))
+    return held
+
+
+def _check_two(counts: Indices, names: Sequence[str]) -> None:
+    if len(single := np.flatnonzero(counts < 2)):
+        raise DataError(
+            f"{classes(len(single))} with one picture ({some([names[index] for index in single.tolist()])}): there is "
+            "none left to validate on, or none to learn from. Add pictures, take the folder away, or give validation "
+            "pictures of your own."
+        )
+
+
+def classes(how_many: int) -> str:
+    """Write how many classes: "1 class", "4 classes"."""
+    return count(how_many, "class", "classes")
+
+
+def some(names: Sequence[str]) -> str:
+    """Write the first few of many names."""
+    return ", ".join(map(shown, names[:5])) + (", ..." if len(names) > 5 else "")
+
+
+def _names(pictures: PictureSet, labels: Indices | None = None) -> dict[int, str]:
+    """Return a name for every label, unlike one another: its index where it has none, or beside one that is shared."""
+    given = pictures.class_names or ()
+    shared = {name for name, times in Counter(given).items() if times > 1}
+    largest = int((pictures.labels if labels is None else labels).max(initial=-1))
+    return {
+        index: str(index)
+        if index >= len(given)
+        else f"{given[index]} ({index})"
+        if given[index] in shared
+        else given[index]
+        for index in range(max(largest + 1, len(given)))
+    }
+
+
+def _plain(name: str) -> str:
+    """Write a name as it is compared: one accented letter may be written in two ways, and file systems differ."""
+    return unicodedata.normalize("NFC", name)
