@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader, Dataset
 from bench.measure import Claim, Table, best, interleaved
 from striate import dataset
 from striate.dataset.batches import processors
-from striate.learn.augment import Augment
-from striate.learn.feeding import Feed, Storage, feed
+from striate.learn.pictures.augment import Augment
+from striate.learn.pictures.feeding import Feed, Storage, feed
 from striate.spec import InputSpec
 
 __all__ = ["run"]

@@ -14,8 +14,8 @@ from PIL import Image
 
 from striate import registry
 from striate.cli import main
-from striate.learn.optimizers import OPTIMIZERS
-from striate.learn.schedules import SCHEDULES
+from striate.learn.descent.optimizers import OPTIMIZERS
+from striate.learn.descent.schedules import SCHEDULES
 from striate.learn.settings import Settings
 
 SETTINGS = Path(registry.__file__).parent / "learn" / "settings.py"

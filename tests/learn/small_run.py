@@ -14,9 +14,9 @@ from torch import nn
 
 from striate.dataset import PictureSet
 from striate.dataset import open as open_pictures
+from striate.learn.pictures.split import Split
 from striate.learn.run import Epoch
 from striate.learn.settings import Settings
-from striate.learn.split import Split
 from striate.network import Network
 from striate.spec import InputSpec
 

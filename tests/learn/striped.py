@@ -12,7 +12,7 @@ from torch import nn
 
 import striate
 from striate import dataset
-from striate.learn.split import Split, split
+from striate.learn.pictures.split import Split, split
 
 __all__ = ["arrays", "network", "parts", "plain", "same", "tensors", "write"]
 

@@ -20,8 +20,8 @@ from learn.striped import arrays, network, parts, plain, same, tensors, write
 from striate import dataset, progress
 from striate.errors import DataError, MissingExtraError, NetworkError, OptionError, OutputError, TrainingError
 from striate.learn.loop import fit
+from striate.learn.pictures.split import split
 from striate.learn.run import COLUMNS, Run
-from striate.learn.split import split
 
 
 class Own(nn.Module):

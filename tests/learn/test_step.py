@@ -15,11 +15,11 @@ from torch.nn import functional
 from learn.striped import same
 from striate.errors import OptionError, TrainingError
 from striate.learn import state
-from striate.learn.averaging import Average
-from striate.learn.feeding import Fed
+from striate.learn.descent.averaging import Average
+from striate.learn.descent.optimizers import OPTIMIZERS, make_optimizer
 from striate.learn.folder import Folder
 from striate.learn.freezing import asleep, wake
-from striate.learn.optimizers import OPTIMIZERS, make_optimizer
+from striate.learn.pictures.feeding import Fed
 from striate.learn.precision import precision_for
 from striate.learn.settings import Settings
 from striate.learn.step import Stepper, losses_of

@@ -12,7 +12,7 @@ from learn.small_run import small_run, stripes
 from report.test_look import Page
 from striate.dataset import open as open_pictures
 from striate.errors import Stopped
-from striate.learn.evaluate import evaluation_of
+from striate.learn.judging.evaluate import evaluation_of
 from striate.progress import stoppable
 from striate.report import training
 from striate.report.charts import HEIGHT, WIDTH, panel

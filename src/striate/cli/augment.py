@@ -76,8 +76,8 @@ def augment(
     """
     from striate import dataset
     from striate.files import shown
-    from striate.learn.augment import Augment
-    from striate.learn.variations import variations
+    from striate.learn.pictures.augment import Augment
+    from striate.learn.pictures.variations import variations
     from striate.results.base import SUFFIXES
     from striate.spec import InputSpec
 

@@ -71,7 +71,7 @@ def check(pictures: Path, out: Path | None, as_json: bool, whole: bool, **option
     says sizes, kinds and turned pictures.
     """
     from striate.files import shown
-    from striate.learn.check import check as look_at
+    from striate.learn.checking.check import check as look_at
     from striate.results import encode_json
 
     found = look_at(pictures, **{name: value for name, value in options.items() if value is not None})

@@ -64,7 +64,7 @@ def evaluate(
         _of_run(source, out, worst, again)
         return
     from striate.dataset import open as open_pictures
-    from striate.learn.evaluate import evaluate as ask
+    from striate.learn.judging.evaluate import evaluate as ask
 
     held = open_pictures(pictures, labels=labels, part=part)
     network = source.load()
@@ -76,7 +76,7 @@ def evaluate(
 
 def _of_run(source: Source, out: Path | None, worst: int, again: bool) -> None:
     """Ask the best network of a run about the pictures that it was validated on, unless that was done before."""
-    from striate.learn.evaluate import PREDICTIONS, evaluation_of
+    from striate.learn.judging.evaluate import PREDICTIONS, evaluation_of
     from striate.learn.run import Run
 
     if not (Path(source.source) / "settings.json").is_file():
@@ -94,7 +94,7 @@ def _of_run(source: Source, out: Path | None, worst: int, again: bool) -> None:
 
 def _show(network: Network, held: PictureSet, table: Evaluation, folder: Path, worst: int, kept: Path) -> None:
     """Print what is to be said, and write the drawings."""
-    from striate.learn.evaluate import mistakes
+    from striate.learn.judging.evaluate import mistakes
 
     for note in table.recipe.notes:  # what was assumed
         click.echo(note, err=True)

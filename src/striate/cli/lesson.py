@@ -93,7 +93,7 @@ lesson.add_command(
 
 def _optimizers(name: str, chosen: tuple[str, ...], steps: int, rates: _Rates, out: Path) -> None:
     _check(out)
-    from striate.learn.paths import on_surface
+    from striate.learn.descent.paths import on_surface
 
     if chosen:
         found = on_surface(name, optimizers=chosen, steps=steps, rates=rates)

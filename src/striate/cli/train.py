@@ -16,8 +16,8 @@ from striate.cli.settings import setting_options
 from striate.errors import OptionError, Stopped
 
 if TYPE_CHECKING:
+    from striate.learn.pictures.split import Split
     from striate.learn.run import Run
-    from striate.learn.split import Split
     from striate.network import Network
 
 __all__ = ["train"]
@@ -197,12 +197,12 @@ def _begin(given: dict[str, Any], *, resume: bool) -> Run:
 
 def _prepared(given: dict[str, Any]) -> tuple[Network, Split, dict[str, Any]]:
     """Return the network, the pictures and the settings that the options ask for."""
-    from striate.learn.naming import brings_weights, smallest_side
+    from striate.learn.pictures.split import split
     from striate.learn.recipes import recipe
     from striate.learn.settings import Settings
-    from striate.learn.sizing import fitting
-    from striate.learn.split import split
-    from striate.learn.start import start, usual_device
+    from striate.learn.starting.naming import brings_weights, smallest_side
+    from striate.learn.starting.sizing import fitting
+    from striate.learn.starting.start import start, usual_device
 
     known = set(Settings.__dataclass_fields__)
     settings: dict[str, Any] = {}
@@ -288,8 +288,8 @@ def _find(given: dict[str, Any]) -> None:
             f"--out {out}: with --find-rate it is a file, and its name must end in {', '.join(SUFFIXES)}."
         )
     network, parts, settings = _prepared(given)
-    from striate.learn.finder import find_rate
-    from striate.learn.standardize import standardized
+    from striate.learn.descent.finder import find_rate
+    from striate.learn.pictures.standardize import standardized
 
     network.spec = standardized(network.spec, parts.train, parts.train_indices, settings.pop("standardize"))
     taken = {name: settings[name] for name in _FINDING if name in settings and name not in ("standardize", "share")}

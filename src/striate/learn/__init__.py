@@ -6,20 +6,20 @@ network. `start` makes the network, `check` looks at the pictures before, `evalu
 
 from __future__ import annotations
 
-from striate.learn.augment import Augment
-from striate.learn.averaging import Average
-from striate.learn.check import check
-from striate.learn.evaluate import evaluate
-from striate.learn.finder import find_rate
+from striate.learn.checking.check import check
+from striate.learn.descent.averaging import Average
+from striate.learn.descent.finder import find_rate
+from striate.learn.descent.optimizers import OPTIMIZERS, make_optimizer
+from striate.learn.descent.paths import on_surface
+from striate.learn.descent.schedules import SCHEDULES, make_schedule
+from striate.learn.judging.evaluate import evaluate
 from striate.learn.loop import fit, resume
-from striate.learn.optimizers import OPTIMIZERS, make_optimizer
-from striate.learn.paths import on_surface
+from striate.learn.pictures.augment import Augment
+from striate.learn.pictures.split import Split, split
+from striate.learn.pictures.standardize import standardized
 from striate.learn.run import Epoch, Run
-from striate.learn.schedules import SCHEDULES, make_schedule
 from striate.learn.settings import Settings
-from striate.learn.split import Split, split
-from striate.learn.standardize import standardized
-from striate.learn.start import start
+from striate.learn.starting.start import start
 from striate.results.evaluation import Evaluation
 
 __all__ = [

@@ -14,19 +14,20 @@ from torch import Tensor, nn
 
 from striate.errors import DataError, OptionError
 from striate.files import write_bytes
-from striate.learn import board, state, weights
-from striate.learn.averaging import Average
+from striate.learn import board, state
 from striate.learn.course import Course
-from striate.learn.feeding import Feed, Storage, feed
+from striate.learn.descent.averaging import Average
+from striate.learn.descent.optimizers import make_optimizer
+from striate.learn.descent.schedules import make_schedule
 from striate.learn.folder import Folder
 from striate.learn.freezing import wake
-from striate.learn.optimizers import make_optimizer
+from striate.learn.pictures import weights
+from striate.learn.pictures.feeding import Feed, Storage, feed
+from striate.learn.pictures.split import Split, split
+from striate.learn.pictures.standardize import standardized
 from striate.learn.precision import precision_for
 from striate.learn.ranks import Ranks
-from striate.learn.schedules import make_schedule
 from striate.learn.settings import Settings
-from striate.learn.split import Split, split
-from striate.learn.standardize import standardized
 from striate.learn.step import Stepper
 from striate.learn.taking_up import about
 from striate.network import Network

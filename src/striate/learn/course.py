@@ -23,18 +23,18 @@ from striate import progress
 from striate.errors import OutputError, Stopped, StriateError, TrainingError
 from striate.files import one_line, shown, write_bytes, write_text
 from striate.learn import seeds, state
-from striate.learn.averaging import Average
 from striate.learn.board import Board
-from striate.learn.feeding import Feed
+from striate.learn.descent.averaging import Average
+from striate.learn.descent.optimizers import rate_of, set_rate
+from striate.learn.descent.schedules import Schedule
 from striate.learn.folder import Folder, table
 from striate.learn.freezing import asleep
 from striate.learn.interrupting import TASK, asked, own_chance, to_the_end
-from striate.learn.optimizers import rate_of, set_rate
+from striate.learn.pictures.feeding import Feed
+from striate.learn.pictures.split import Split
 from striate.learn.ranks import Ranks
 from striate.learn.run import COLUMNS, Epoch
-from striate.learn.schedules import Schedule
 from striate.learn.settings import Settings
-from striate.learn.split import Split
 from striate.learn.step import Stepper
 from striate.learn.telling import first_reason, note, strange
 from striate.learn.validating import validate

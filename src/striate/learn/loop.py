@@ -17,14 +17,14 @@ from torch import nn
 from striate.errors import OptionError, TrainingError
 from striate.files import shown
 from striate.learn import board, state
-from striate.learn.augment import Augment
 from striate.learn.beginning import Way, check, parts_of, place, rest, train_from
-from striate.learn.feeding import Storage
 from striate.learn.folder import Folder
+from striate.learn.pictures.augment import Augment
+from striate.learn.pictures.feeding import Storage
+from striate.learn.pictures.split import Split
 from striate.learn.ranks import ranks_here
 from striate.learn.run import Run
 from striate.learn.settings import Settings
-from striate.learn.split import Split
 from striate.learn.taking_up import best_weights, is_over, saved_in
 from striate.network import Network
 from striate.results.words import count

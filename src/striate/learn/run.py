@@ -17,8 +17,8 @@ from striate.errors import OptionError, TrainingError
 from striate.files import shown
 from striate.learn import state
 from striate.learn.folder import Folder
+from striate.learn.pictures.split import Split
 from striate.learn.settings import Settings
-from striate.learn.split import Split
 from striate.network import Network
 from striate.sources import load
 

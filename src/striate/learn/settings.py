@@ -9,12 +9,12 @@ from difflib import get_close_matches
 from typing import Any
 
 from striate.errors import OptionError
-from striate.learn import weights
-from striate.learn.augment import Augment
-from striate.learn.optimizers import rule
+from striate.learn.descent.optimizers import rule
+from striate.learn.descent.schedules import make_schedule
+from striate.learn.pictures import weights
+from striate.learn.pictures.augment import Augment
+from striate.learn.pictures.standardize import KINDS as STANDARDS
 from striate.learn.precision import PRECISIONS
-from striate.learn.schedules import make_schedule
-from striate.learn.standardize import KINDS as STANDARDS
 
 __all__ = ["Settings"]
 
@@ -29,13 +29,13 @@ class Settings:
     Attributes:
         epochs: times that every training picture is shown.
         batch: pictures in one step, of all processes together; None for 128 up to 64 x 64 pixels and 32 above.
-        optimizer: one of `striate.learn.optimizers.OPTIMIZERS`.
+        optimizer: one of `striate.learn.descent.optimizers.OPTIMIZERS`.
         rate: the learning rate, at its largest; None for the optimiser's usual one.
         momentum: None for the optimiser's usual one.
         weight_decay: None for the optimiser's usual one; never on biases and normalisations.
         optimizer_options: more of its settings, by name: decay, least, initial.
         groups: factors of the rate for parts of the network: {"layer1": 0.1}.
-        schedule: one of `striate.learn.schedules.SCHEDULES`.
+        schedule: one of `striate.learn.descent.schedules.SCHEDULES`.
         warmup: steps, or share of all steps below 1, in which the rate rises first; None for the schedule's own.
         schedule_options: more of its settings, by name: first, last, drop, at, patience, threshold.
         smoothing: share of the truth that is spread over all classes, in [0, 1).

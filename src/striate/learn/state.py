@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from striate.errors import TrainingError
 from striate.files import one_line, shown
-from striate.learn.averaging import Average
+from striate.learn.descent.averaging import Average
 
 __all__ = ["FORMAT", "Saved", "copied", "difference", "fill", "pack", "record_of", "restore", "unpack"]
 

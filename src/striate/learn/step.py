@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from striate.learn.averaging import Average
-from striate.learn.feeding import Fed
+from striate.learn.descent.averaging import Average
+from striate.learn.pictures.feeding import Fed
 from striate.learn.precision import autocast
 from striate.learn.ranks import Ranks
 

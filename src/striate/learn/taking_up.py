@@ -14,9 +14,9 @@ from striate.errors import TrainingError
 from striate.files import shown
 from striate.learn import state
 from striate.learn.folder import Folder
+from striate.learn.pictures.split import Split
 from striate.learn.ranks import Ranks
 from striate.learn.settings import Settings
-from striate.learn.split import Split
 from striate.network import Network
 from striate.results.words import count
 from striate.spec import InputSpec

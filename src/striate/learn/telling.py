@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from striate.learn.run import Epoch
 
 if TYPE_CHECKING:
-    from striate.learn.feeding import Feed
+    from striate.learn.pictures.feeding import Feed
 
 __all__ = ["duration", "first_reason", "note", "strange"]
 

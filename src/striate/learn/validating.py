@@ -8,8 +8,8 @@ from torch.nn import functional
 
 from striate import progress
 from striate.errors import TrainingError
-from striate.learn.feeding import Feed
 from striate.learn.interrupting import TASK
+from striate.learn.pictures.feeding import Feed
 from striate.learn.precision import autocast
 from striate.learn.ranks import Ranks
 from striate.learn.telling import first_reason

@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 
 from striate.errors import AddressError
-from striate.learn.network_paths import on_network
-from striate.learn.walking import LECTURE
+from striate.learn.descent.network_paths import on_network
+from striate.learn.descent.walking import LECTURE
 from striate.lenses._lens import lens
 from striate.network import Images, Network
 from striate.results.optimizer_paths import OptimizerPaths
@@ -58,7 +58,7 @@ def optimizer_paths(
         AddressError: a target that is no class.
         NetworkError: the network cannot be run with other weights, or gives no finite loss.
 
-    Source: surface and planes: Li et al. 2018, arXiv:1712.09913; what each optimiser does: `striate.learn.rules`.
+    Source: surface and planes: Li et al. 2018, arXiv:1712.09913; the optimisers: `striate.learn.descent.rules`.
     """
     batch = network.batch(images)
     targets = resolve(network, target, batch)

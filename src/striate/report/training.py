@@ -10,7 +10,7 @@ from pathlib import Path
 from striate import __version__
 from striate.errors import DataError
 from striate.files import shown, write_text
-from striate.learn.evaluate import evaluation_of, images_of, mistakes
+from striate.learn.judging.evaluate import evaluation_of, images_of, mistakes
 from striate.learn.run import Run as Training
 from striate.network import Network
 from striate.progress import Event, report

@@ -281,7 +281,7 @@ class Evaluation(Result):
         Args:
             path: of the file.
             weights: hash that the weights of the network must have had (`Network.weights_hash`).
-            pictures: identity that the pictures must have had (`striate.learn.evaluate.identity`).
+            pictures: identity that the pictures must have had (`striate.learn.judging.evaluate.identity`).
 
         Raises:
             DataError: there is no such file, it is none of these tables, or it is of other weights or pictures.

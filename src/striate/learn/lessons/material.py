@@ -11,9 +11,9 @@ import striate
 from striate import dataset
 from striate.errors import MissingExtraError
 from striate.learn.loop import fit
+from striate.learn.pictures.split import Split, split
 from striate.learn.run import Run
-from striate.learn.sizing import fitting
-from striate.learn.split import Split, split
+from striate.learn.starting.sizing import fitting
 from striate.network import Network
 from striate.results import Recipe
 from striate.results.curves import Curve

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from striate.learn.lessons.material import compare, material
-from striate.learn.start import start
+from striate.learn.starting.start import start
 from striate.network import Network
 from striate.results.lesson import Arm, Lesson
 from striate.results.words import count

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from striate.learn.augment import Augment
+from striate.learn.pictures.augment import Augment
 from striate.learn.recipes.recipe import Recipe
 from striate.learn.settings import Settings
 

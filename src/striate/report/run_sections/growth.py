@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from striate.learn.snapshots import develop
+from striate.learn.judging.snapshots import develop
 from striate.report.pictures import photo_uri
 from striate.report.run_visit import RunVisit
 

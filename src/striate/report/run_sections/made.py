@@ -79,7 +79,7 @@ def _sentences(told: RunVisit) -> list[str]:
 
 def _plain(name: str) -> tuple[Any, ...]:
     """Return what an augmentation is when it does nothing."""
-    from striate.learn.augment import Augment
+    from striate.learn.pictures.augment import Augment
 
     return (Augment().to_dict().get(name),)
 
