@@ -20,7 +20,7 @@ from striate.learn.checking.remembering import Memory, usual_place
 from striate.report.checking import check as write_report
 from striate.results import FolderCheck, Group
 
-module = importlib.import_module("striate.learn.check")  # the function of that name hides it
+module = importlib.import_module("striate.learn.checking.check")  # the function of that name hides it
 
 
 @pytest.fixture(autouse=True)
