@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from striate.address import Address, find_class, find_layer, parse
+from striate.address import Address, class_name, find_class, find_layer, parse
 from striate.errors import AddressError
 
 FORMS = {
@@ -81,6 +81,16 @@ def test_classes_are_found_by_index_name_and_synonym(label, index):
 def test_wrong_classes_are_explained(label, message):
     with pytest.raises(AddressError, match=re.escape(message)):
         find_class(label, CLASSES, 5)
+
+
+def test_a_comma_in_the_name_of_a_folder_parts_nothing():
+    names = ["dogs, small", "dogs, big", "cats, ", ", birds"]
+    assert [class_name(names, index) for index in range(4)] == names
+
+
+def test_of_the_synonyms_of_imagenet_the_first_is_enough_unless_another_class_is_called_so():
+    names = ["tabby, tabby cat", "crane", "crane, of a harbour", *(f"class {index}, thing" for index in range(997))]
+    assert [class_name(names, index) for index in (0, 1, 2, 9)] == ["tabby", "crane", "crane, of a harbour", "class 6"]
 
 
 def test_a_network_without_names_takes_indices():

@@ -111,3 +111,15 @@ def test_report(run, monkeypatch, capsys):
     assert "What units came to look for" in page
     assert "Trained on 48 pictures" in page
     json.loads((run.path / "report.json").read_text())
+
+
+def test_what_is_made_of_a_run_that_may_not_be_written_into_goes_here(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("striate.report.run_sections.growth.STEPS", 0)
+    monkeypatch.setattr("os.access", lambda *_, **__: False)  # whoever runs this may be root, who may write anywhere
+    monkeypatch.chdir(tmp_path)
+    assert main(["evaluate", str(run.path)]) == 0
+    assert main(["report", str(run.path), "--worst", "0"]) == 0
+    assert main(["curves", str(run.path)]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"striate-evaluation", "striate-report", "curves.png"}
+    assert (tmp_path / "striate-report" / "report.html").is_file()
+    assert f"{run.path} may not be written into: what is made goes to striate-report here" in capsys.readouterr().err

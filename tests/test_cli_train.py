@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -116,6 +117,18 @@ def test_a_run_from_beginning_to_end(folder, tmp_path, capsys):
     assert json.loads((other / "settings.json").read_text())["settings"]["standardize"] == "model"
 
 
+def test_notes_are_told_once_and_broken_pictures_named(folder, tmp_path, capsys):
+    place = tmp_path / "pictures"
+    shutil.copytree(folder, place)
+    shutil.copy(place / "left" / "0.png", place / "left" / "copy.png")
+    (place / "left" / "1.png").write_bytes(b"no picture")
+    words = ["--net", "tiny", "--out", str(tmp_path / "run"), "--epochs", "1", "--batch", "8"]
+    assert main(["train", str(place), *words, "--schedule", "step", "--schedule-options", "at=0.5"]) == 0
+    _, err = said(capsys)
+    assert err.count("on the same side") == 1
+    assert "1 picture could not be read (left/1.png); why is in" in err
+
+
 def test_finding_a_rate_trains_nothing(folder, tmp_path, capsys):
     out = tmp_path / "rate.json"
     words = ["train", str(folder), "--net", "tiny", "--find-rate", "--batch", "8", "--optimizer", "momentum"]
@@ -136,6 +149,8 @@ def test_finding_a_rate_trains_nothing(folder, tmp_path, capsys):
         (["train", "FOLDER", "--net", "tiny"], "Missing option '--out'"),
         (["train", "--resume"], "Missing option '--out'"),
         (["train", "--resume", "--out", "gone"], "gone"),
+        (["train", "FOLDER", "--net", "tiny", "--out", "run", "--resume", "--find-rate"], "nothing to --resume"),
+        (["train", "FOLDER", "--net", "timm:resnet18,channels=1", "--out", "run"], "channels=1 would be ignored"),
         (["train", "gone", "--net", "tiny", "--out", "run"], "gone does not exist"),
         (["train", "FOLDER", "--net", "tinny", "--out", "run"], "Did you mean tiny"),
         (["train", "FOLDER", "--net", "tiny", "--out", "run", "--optimizer", "adamm"], "adam"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import stat
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from striate.errors import OutputError
-from striate.files import byte_count, kind_of, one_line, shown, write_bytes, write_text
+from striate.files import byte_count, csv_text, kind_of, one_line, shown, write_bytes, write_text
 
 
 def everything(folder: Path) -> list[str]:
@@ -100,3 +102,8 @@ def test_words():
     assert one_line(ValueError()) == "ValueError"
     assert kind_of(b"RIFF\0\0\0\0WEBPVP8 ") == "WebP"
     assert kind_of(b"RIFF\0\0\0\0WAVEfmt ") is None
+
+
+def test_a_table_is_read_back_whatever_is_in_its_cells():
+    rows = [["name", "reason"], ["a,b.png", 'said "no"'], ["line\nfeed", "carriage\rreturn"], ["", "é"]]
+    assert list(csv.reader(io.StringIO(csv_text(rows), newline=""), strict=True)) == rows

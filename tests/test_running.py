@@ -123,6 +123,30 @@ def test_buffers_of_every_number_type_are_put_back(images, kind):
     assert module.seen.float().tolist() == [0, 0]
 
 
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16])
+def test_running_statistics_are_put_back_although_torch_counts_no_write_into_them(images, kind):
+    """Batch norm in training mode writes into its statistics behind the back of autograd's counter."""
+
+    class Stubborn(Small):
+        def forward(self, images: Tensor) -> Tensor:
+            self.norm.train()
+            try:
+                return super().forward(images)
+            finally:
+                self.norm.eval()
+
+    module = Stubborn().to(kind).eval()
+    module.norm.running_mean[0] = torch.nan  # unlike itself
+    kept = {name: value.clone() for name, value in module.state_dict().items()}
+    count = module.norm.running_var._version
+    network = striate.Network(module, SPEC)
+    for look in looks(network, images).values():
+        look()
+    for name, value in module.state_dict().items():
+        torch.testing.assert_close(value, kept[name], rtol=0, atol=0, equal_nan=True, msg=name)
+    assert module.norm.running_var._version == count  # so that what a caller holds for its backward pass stays good
+
+
 def test_gradients_and_fields_where_the_caller_is_in_inference_mode(images):
     expected = striate.lenses.grad_cam(striate.Network(Small(), SPEC), images, 1)
     network = striate.Network(Small(), SPEC)

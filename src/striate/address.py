@@ -13,16 +13,19 @@ All characters stand unescaped in a shell word and in the path of a URL (names w
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 
 from striate.errors import AddressError
 
-__all__ = ["GRAMMAR", "Address", "find_class", "find_layer", "parse"]
+__all__ = ["GRAMMAR", "Address", "class_name", "find_class", "find_layer", "parse"]
 
 GRAMMAR = "LAYER, LAYER:CHANNEL, LAYER:CHANNEL@ROW,COLUMN, LAYER:CHANNEL@max, class:NAME or class:INDEX"
 
+_SYNONYMS = 1000  # classes from which on a comma in their names parts synonyms
 _INDEX = re.compile(r"-?\d{1,9}")
 _LAYER = re.compile(
     r"(?P<layer>[^:~]+)(~(?P<call>[1-9]\d{0,8}))?(:(?P<channel>\d{1,9})(@((?P<row>\d{1,9}),(?P<column>\d{1,9})|(?P<max>max)))?)?"
@@ -145,6 +148,28 @@ def find_class(label: str, class_names: Sequence[str] | None, count: int) -> int
     nearest = _nearest(wanted, list(words), words)
     shown = ", ".join(class_names[:6]) + (f", ... ({count} in all)" if count > 6 else "")
     raise AddressError(f"no class {label!r} in this network.{nearest} Classes: {shown}.")
+
+
+def class_name(names: Sequence[str], index: int) -> str:
+    """Return what to call a class: the first of the synonyms of ImageNet's names, else the whole name.
+
+    A comma parts synonyms ("tabby, tabby cat") where the names are those of ImageNet: a thousand or more. In the name
+    of a folder it parts nothing ("dogs, small"). Nor is a name cut down to what another class is called as well.
+
+    Args:
+        names: by index.
+        index: of the class, below their number.
+    """
+    whole = names[index]
+    first = whole.partition(",")[0].strip()
+    if first == whole or not first or len(names) < _SYNONYMS:
+        return whole
+    return first if _beginnings(tuple(names))[first] == 1 else whole
+
+
+@lru_cache(maxsize=8)
+def _beginnings(names: tuple[str, ...]) -> Counter[str]:
+    return Counter(name.partition(",")[0].strip() for name in names)
 
 
 def _plain(name: str) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 from PIL import Image, UnidentifiedImageError
 
@@ -18,6 +19,7 @@ from striate.errors import ImageError, OutputError
 
 __all__ = [
     "byte_count",
+    "csv_text",
     "kind_of",
     "one_line",
     "opened",
@@ -109,6 +111,16 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> Path:
 def write_text(path: str | os.PathLike[str], text: str) -> Path:
     """Write text as UTF-8 with plain line feeds, whole or not at all; see `write_bytes`."""
     return write_bytes(path, text.encode("utf-8"))
+
+
+def csv_text(rows: Iterable[Sequence[Any]]) -> str:
+    """Return rows as CSV with plain line feeds, readable again whatever characters are in the cells."""
+    text = io.StringIO()
+    plain = csv.writer(text, lineterminator="\n")
+    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in rows:  # Python quotes a carriage return by itself from 3.13 on only
+        (quoted if any("\r" in str(cell) for cell in row) else plain).writerow(row)
+    return text.getvalue()
 
 
 def _permissions(target: Path) -> int:

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
-from striate.address import find_class
+from striate.address import class_name, find_class
 from striate.errors import ImageError, NetworkError
 from striate.files import write_bytes
 from striate.graph import Graph
@@ -302,10 +302,10 @@ class Network:
         return found[key]
 
     def class_name(self, index: int) -> str:
-        """Return what to call a class: its first synonym, or its index where there are no names."""
+        """Return what to call a class (`address.class_name`), or its index where there are no names."""
         if self.class_names is None or not 0 <= index < len(self.class_names):
             return str(index)
-        return self.class_names[index].split(",")[0].strip()
+        return class_name(self.class_names, index)
 
     # --- keeping
 

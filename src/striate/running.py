@@ -6,7 +6,7 @@ import copy
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
@@ -60,37 +60,109 @@ def _restore_gradients(learning: list[nn.Parameter]) -> None:
         weight.requires_grad_(True)
 
 
-_USUAL = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64)  # of buffers
-_Buffers = list[tuple[dict[str, Tensor | None], str, Tensor, Tensor, int]]  # where, name, buffer, copy, version
+# number types whose copies are made at once: one by one, hundreds of small ones take as long as a layer
+_BITS: dict[torch.dtype, torch.dtype] = {
+    torch.float32: torch.int32,
+    torch.float64: torch.int64,
+    torch.float16: torch.int16,
+    torch.bfloat16: torch.int16,
+    torch.int64: torch.int64,
+}
 
 
-def _kept_buffers(parts: list[nn.Module]) -> _Buffers:
+class _Held(NamedTuple):
+    """A buffer before a network is run."""
+
+    holder: dict[str, Tensor | None]
+    name: str
+    buffer: Tensor
+    version: int
+
+
+class _Kept(NamedTuple):
+    """Buffers of one kind, and what they held.
+
+    Attributes:
+        held: the buffers.
+        copies: of all, one behind the other in one row, or each by itself.
+        silent: they may be written into without a count (`_is_silent`).
+    """
+
+    held: list[_Held]
+    copies: Tensor | list[Tensor]
+    silent: bool
+
+    def values(self) -> list[Tensor]:
+        """Return the copy of each buffer."""
+        if not isinstance(self.copies, Tensor):
+            return self.copies
+        sizes = [one.buffer.numel() for one in self.held]
+        return [
+            part.view(one.buffer.shape)
+            for part, one in zip(self.copies.split_with_sizes(sizes), self.held, strict=True)
+        ]
+
+
+def _kept_buffers(parts: list[nn.Module]) -> list[_Kept]:
     """Copy what a forward pass might write into: counters, running statistics."""
-    found = [
-        (part._buffers, name, buffer) for part in parts for name, buffer in part._buffers.items() if buffer is not None
-    ]
-    # all of a kind at once: one by one, hundreds of small ones take as long as a layer
-    kinds: dict[tuple[torch.dtype, torch.device], list[int]] = {}
-    for index, (_, _, buffer) in enumerate(found):
-        kinds.setdefault((buffer.dtype, buffer.device), []).append(index)
-    copies: dict[int, Tensor] = {}
+    kinds: dict[tuple[torch.dtype, torch.device, bool], list[_Held]] = {}
+    for part in parts:
+        for name, buffer in part._buffers.items():
+            if buffer is not None:
+                key = buffer.dtype, buffer.device, _is_silent(buffer)
+                kinds.setdefault(key, []).append(_Held(part._buffers, name, buffer, _version(buffer)))
+    kept = []
     with torch.no_grad():
-        for (dtype, _), indices in kinds.items():
-            kept = [found[index][2] for index in indices]
-            # times one changes no number, where numbers of that type can be multiplied
-            alike = torch._foreach_mul(kept, 1) if dtype in _USUAL else [one.clone() for one in kept]
-            copies.update(zip(indices, alike, strict=True))
-    return [(*one, copies[index], _version(one[2])) for index, one in enumerate(found)]
+        for (dtype, _, silent), held in kinds.items():
+            buffers = [one.buffer for one in held]
+            copies = _in_one_row(buffers) if dtype in _BITS else [one.clone() for one in buffers]
+            kept.append(_Kept(held, copies, silent))
+    return kept
 
 
-def _restore_buffers(kept: _Buffers) -> None:
+def _is_silent(buffer: Tensor) -> bool:
+    """Tell whether torch may write into a buffer without counting it: as running statistics of batch norm.
+
+    Its `native_batch_norm` and the like declare no such write, so that the version stays. A network whose own code
+    puts batch norm into training mode reaches them, here as well.
+    """
+    return buffer.dim() == 1 and buffer.is_floating_point() and buffer.dtype in _BITS and not buffer.is_inference()
+
+
+def _in_one_row(buffers: list[Tensor]) -> Tensor:
+    return torch.cat([one.reshape(-1) for one in buffers])
+
+
+def _restore_buffers(kept: list[_Kept]) -> None:
     with torch.no_grad():
-        for holder, name, buffer, values, version in kept:
-            if version < 0 or _version(buffer) != version:
-                with torch.inference_mode(buffer.is_inference()):
-                    buffer.copy_(values)
-            if holder.get(name) is not buffer:
-                holder[name] = buffer
+        for kind in kept:
+            values = _restore_silent(kind) if kind.silent else None
+            for place, (holder, name, buffer, version) in enumerate(kind.held):
+                if version < 0 or _version(buffer) != version:
+                    values = kind.values() if values is None else values
+                    with torch.inference_mode(buffer.is_inference()):
+                        buffer.copy_(values[place])
+                if holder.get(name) is not buffer:
+                    holder[name] = buffer
+
+
+def _restore_silent(kind: _Kept) -> list[Tensor] | None:
+    """Put back what was written without a count, and return the copies if they were needed.
+
+    Through `data`, which counts no write either: what the caller keeps for its own backward pass stays good.
+    """
+    buffers = [one.buffer.data for one in kind.held]
+    if buffers[0].device.type != "cpu":  # to compare would be to wait for the device
+        values = kind.values()
+        torch._foreach_copy_(buffers, values)
+        return values
+    assert isinstance(kind.copies, Tensor)
+    bits = _BITS[kind.copies.dtype]  # not as numbers: NaN is unlike itself
+    if torch.equal(_in_one_row(buffers).view(bits), kind.copies.view(bits)):
+        return None
+    values = kind.values()
+    torch._foreach_copy_(buffers, values)
+    return values
 
 
 def _version(buffer: Tensor) -> int:

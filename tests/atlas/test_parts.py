@@ -141,6 +141,16 @@ def test_when_labels_are_the_networks_classes(
     assert found.are_classes is are
 
 
+def test_folders_that_differ_behind_a_comma_are_two_classes() -> None:
+    network = awkward()
+    network.class_names = ("dogs, big", "dogs, small", "fish", "cow", "cat")
+    source = dataset.open(np.zeros((2, 12, 20), np.uint8), labels=[0, 1])
+    source.class_names = ("dogs, small", "fish")
+    found = find_labels(network, source)
+    assert found is not None
+    assert (found.values.tolist(), found.are_classes) == ([1, 2], True)
+
+
 # --- files
 
 

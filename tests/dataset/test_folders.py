@@ -122,6 +122,15 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     assert len(dataset.open(tmp_path / "set")) == 1
 
 
+def test_a_link_to_itself_is_a_broken_picture_like_others(tmp_path):
+    picture(tmp_path / "a.png")
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    found = dataset.open(tmp_path)
+    assert [found.name(index) for index in range(len(found))] == ["a.png", "loop.png"]
+    with pytest.raises(ImageError, match=r"loop\.png cannot be opened"):
+        found.pixels(1)
+
+
 def test_arrays_count_where_there_are_no_pictures(tmp_path):
     values = np.random.default_rng(0).random((10, 12, 2)).astype(np.float32)
     (tmp_path / "one").mkdir()

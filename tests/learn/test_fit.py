@@ -7,6 +7,7 @@ import errno
 import math
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import striate
 from learn.striped import arrays, network, parts, plain, same, tensors, write
 from striate import dataset, progress
 from striate.errors import DataError, MissingExtraError, NetworkError, OptionError, OutputError, TrainingError
+from striate.learn import beginning
 from striate.learn.loop import fit
 from striate.learn.pictures.split import split
 from striate.learn.run import COLUMNS, Run
@@ -193,6 +195,18 @@ def test_early_stopping_and_time_limit_end_it(tmp_path: Path) -> None:
     assert len(more.history) == 2
 
 
+def test_the_time_of_reading_pictures_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    late, clock, standardised = [0.0], time.monotonic, beginning._standardized
+
+    def slowly(*given: Any) -> Any:
+        late[0] += 1e6
+        return standardised(*given)
+
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + late[0])
+    monkeypatch.setattr(beginning, "_standardized", slowly)
+    assert fit(network(), parts(), out=tmp_path / "run", epochs=3, batch=8, time_limit=1e5).ended == "time"
+
+
 def test_there_is_a_best_network_before_the_first_validation(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"epochs": 6, "batch": 8, "validate_every": 3, "patience": 1, "out": tmp_path / "run"}
     run = fit(network(), parts(), **settings, time_limit=1e-3)
@@ -233,6 +247,11 @@ def test_class_weights_of_nothing_teach_nothing(tmp_path: Path) -> None:
         ({"standardize": "pixels"}, "Did you mean 'pixel'"),
         ({"monitor": "last", "patience": 3}, "patience would be ignored"),
         ({"time_limit": 0}, "time_limit must be above 0"),
+        ({"rate": "0.1"}, "rate must be a number, got '0.1'"),
+        ({"seed": None}, "seed must be a whole number, got None"),
+        ({"augment": 5}, "augment must be an Augment"),
+        ({"groups": {"conv1": "x"}}, "conv1 must be a number, got 'x'"),
+        ({"class_weights": ("balanced", 2)}, "class_weights must be none, .*or a number for each class"),
         ({"clip": -1.0}, "clip must be above 0"),
         ({"augment": "rotaton=5"}, "rota"),
         ({"tensorboard": True}, "tensorboard needs a folder"),
@@ -354,6 +373,7 @@ def test_pictures_that_cannot_be_read_are_listed_and_the_rest_trains(tmp_path: P
         rows = list(csv.reader(file))
     assert rows[0] == ["part", "picture", "reason"]
     assert {row[1] for row in rows[1:]} == {"a/00.png", "b/01.png"}
+    assert run.skipped == [tuple(row) for row in rows[1:]]
     assert all("damaged" in row[2] or "cannot be read" in row[2] for row in rows[1:])
     assert len(run.history) == 2
     assert run.network().class_names == ("a", "b", "c")

@@ -72,3 +72,17 @@ def test_one_process_is_all_of_them() -> None:
     assert ranks.sums(1.5, 2) == [1.5, 2]
     assert ranks.gathered("me") == ["me"]
     assert ranks.from_first(lambda: "done") == "done"
+
+
+def test_a_weight_that_one_rank_did_not_use_has_the_other_s_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    # what the other rank sends: gradients of both weights of two numbers, then of one; which were used; loss, asked
+    other = torch.tensor([2.0, 4.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 3.0, 1.0])
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda flat: flat.add_(other))
+    unused, used, nobody = (torch.nn.Parameter(torch.ones(size)) for size in (2, 2, 1))
+    used.grad = torch.tensor([1.0, 3.0])
+    told = Ranks(0, 2).mean_gradients([unused, used, nobody], torch.tensor(1.0), False)
+    assert told.tolist() == [2.0, 0.5]
+    assert unused.grad is not None
+    assert unused.grad.tolist() == [1.0, 2.0]
+    assert used.grad.tolist() == [0.5, 1.5]
+    assert nobody.grad is None  # so that weight decay does not take it away

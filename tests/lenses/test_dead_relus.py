@@ -110,6 +110,16 @@ def test_random_weights_are_those_of_the_rule_with_the_statistics_of_the_picture
     assert "all would fire" in found.caption()
 
 
+@pytest.mark.parametrize("count", [2, 33, 1057])
+def test_no_picture_is_left_alone_with_its_statistics(count):
+    """Batch norm refuses a single value for each channel, and 33 pictures are 32 and one."""
+    module = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.BatchNorm1d(3), nn.ReLU(), nn.Linear(3, 2)).eval()
+    network = striate.Network(module, striate.InputSpec(1, 2, 2))
+    found = dead_relus(network, torch.rand(count, 1, 2, 2, generator=torch.Generator().manual_seed(0)))
+    assert found.random[0] is not None
+    assert found.recipe.notes == ()
+
+
 def test_without_rule_for_the_weights_there_is_no_comparison():
     class Own(nn.Module):
         def __init__(self) -> None:

@@ -138,3 +138,23 @@ def test_wrong_targets_and_networks_without_weights(network, images):
     bare = striate.Network(nn.Flatten(), striate.InputSpec(2, 6, 8), name="bare")
     with pytest.raises(NetworkError, match="bare has no layer with weights"):
         signals(bare, images)
+
+
+def test_spoilt_weights_are_named_by_the_first_layer_that_shows_them():
+    module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2))
+    with torch.no_grad():
+        module[0].weight[0] = torch.nan
+    network = striate.Network(module.eval(), striate.InputSpec(1, 4, 4), name="spoilt")
+    with pytest.raises(NetworkError, match="spoilt gives NaN or infinite values or gradients at 0,"):
+        signals(network, torch.rand(3, 1, 4, 4), 0)
+    with pytest.raises(NetworkError, match="a rectifier gives NaN"):
+        striate.lenses.dead_relus(network, torch.rand(3, 1, 4, 4))
+
+
+def test_one_value_of_a_channel_has_no_statistics():
+    module = nn.Sequential(nn.Conv2d(1, 2, 4), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(2, 2)).eval()
+    network = striate.Network(module, striate.InputSpec(1, 4, 4))
+    image = torch.rand(1, 1, 4, 4)
+    with pytest.raises(NetworkError, match=r"Give several pictures, or statistics='kept'"):
+        signals(network, image)
+    assert not signals(network, image, statistics="kept").by_batch

@@ -61,6 +61,7 @@ def test_where_accuracy_grew_all_the_same_it_is_said():
             "stalled",
         ),  # next to nothing
         ([2.3, 2.31, 2.3, 2.32, 2.3, 2.31], [2.3, 2.31, 2.32, 2.31, 2.3, 2.29], "nothing learned"),
+        ([1.8, 1.0, 1.1, 0.9, 0.95], [1.5, 1.2, 1.3, 1.25, 1.1], "learning"),  # too few for a trend, but down by half
         (FALLING[:3], [2.0, 1.5, 1.2], "too short"),
         (FALLING[:1], [2.0], "too short"),
         (FALLING, None, "no validation"),
@@ -123,7 +124,7 @@ def test_one_and_several_are_drawn(tmp_path):
 
 def test_losses_far_apart_get_a_logarithmic_axis():
     held = LearningCurves((course([3.0, 0.5, 0.001], [3.0, 1.0, 0.9]),))
-    assert held.figure().axes[3].get_yscale() == "log"
+    assert [axes.get_yscale() for axes in held.figure().axes][-2:] == ["log", "linear"]
 
 
 def test_a_history_is_read_from_its_file(tmp_path):
@@ -157,3 +158,9 @@ def test_a_file_that_is_no_history_is_refused(tmp_path, text, why):
 def test_a_folder_without_a_history_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"history\.csv cannot be read .* striate train makes one"):
         read_history(tmp_path)
+
+
+def test_one_epoch_without_validation_pictures_is_told_plainly():
+    one = course([1.5])
+    assert one.verdict().words.startswith("Training loss is 1.5. Without validation pictures")
+    assert "validation" not in {text.get_text() for text in LearningCurves((one,)).figure().texts}

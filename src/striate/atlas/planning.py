@@ -125,8 +125,7 @@ def find_labels(network: Network, source: PictureSet) -> Labels | None:
     values, names, classes = source.labels, source.class_names, network.graph().classes
     if names is None:
         return Labels(values, network.class_names, True) if int(values.max()) < classes else Labels(values, None, False)
-    own = None if network.class_names is None else [_plain(name) for name in network.class_names]
-    theirs = [_plain(name) for name in names]
+    own, theirs = _compared(network.class_names, names)
     if own is not None and len(set(own)) == len(own) and set(theirs) <= set(own):
         order = np.array([own.index(name) for name in theirs], np.int64)
         return Labels(np.where(values >= 0, order[values], -1), network.class_names, True)
@@ -361,8 +360,18 @@ def source_number(source: PictureSet, base: Atlas | None) -> int:
     return 0 if base is None else _same_source(source, base)
 
 
+def _compared(own: Sequence[str] | None, theirs: Sequence[str]) -> tuple[list[str] | None, list[str]]:
+    """Return the names of both as they are compared: whole, where they are the same so, else without synonyms."""
+    if own is None:
+        return None, [_plain(name) for name in theirs]
+    whole = [_plain(name) for name in own], [_plain(name) for name in theirs]
+    if set(whole[1]) <= set(whole[0]):
+        return whole
+    return [_plain(name.split(",")[0]) for name in own], [_plain(name.split(",")[0]) for name in theirs]
+
+
 def _plain(name: str) -> str:
-    return " ".join(name.split(",")[0].replace("_", " ").lower().split())
+    return " ".join(name.replace("_", " ").lower().split())
 
 
 def _few(names: tuple[str, ...] | None) -> str:

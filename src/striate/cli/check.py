@@ -18,6 +18,7 @@ __all__ = ["check"]
 _PATH = click.Path(path_type=Path)
 _ROWS = 40  # classes in the table; all of them by --all
 _GROUPS = 5  # groups of each kind
+_PAGES = (".html", ".htm")
 
 
 @click.command(
@@ -70,15 +71,19 @@ def check(pictures: Path, out: Path | None, as_json: bool, whole: bool, **option
     quality or size), those of them that would lie in training and validation both or stand under two classes; and
     says sizes, kinds and turned pictures.
     """
+    from striate.errors import OptionError
     from striate.files import shown
     from striate.learn.checking.check import check as look_at
     from striate.results import encode_json
+    from striate.results.base import SUFFIXES
 
+    if out is not None and out.suffix.lower() not in (*_PAGES, *SUFFIXES):  # said before every picture is read
+        raise OptionError(f"--out {shown(out)}: the name must end in one of {', '.join((_PAGES[0], *SUFFIXES))}.")
     found = look_at(pictures, **{name: value for name, value in options.items() if value is not None})
     for note in found.recipe.notes:
         click.echo(note, err=True)
     if out is not None:
-        if out.suffix.lower() in (".html", ".htm"):
+        if out.suffix.lower() in _PAGES:
             from striate.report.checking import check as write_report
 
             write_report(found, out)

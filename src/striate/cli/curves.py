@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from striate.cli.places import beside
 from striate.errors import OptionError
 
 __all__ = ["curves"]
@@ -34,5 +35,7 @@ def curves(runs: tuple[Path, ...], out: Path | None) -> None:
     held = LearningCurves(tuple(read_history(run, name=name) for run, name in zip(runs, called, strict=True)))
     for one in held.curves:
         click.echo(held.sentence(one))
-    default = (runs[0] if runs[0].is_dir() else runs[0].parent) / "curves.png" if len(runs) == 1 else Path("curves.png")
-    click.echo(str(held.save(default if out is None else out)))
+    if out is None:
+        folder = runs[0] if runs[0].is_dir() else runs[0].parent
+        out = beside(folder, "curves.png", "curves.png") if len(runs) == 1 else Path("curves.png")
+    click.echo(str(held.save(out)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from striate.cli.places import beside
 from striate.cli.source import SOURCES, Source, source_options
 from striate.cli.tables import print_table
 from striate.errors import OptionError
@@ -36,7 +37,7 @@ _LISTED = 20  # classes that are listed on the terminal; of more, the weakest
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
     help="Where confusions.png, classes.png, calibration.png, evaluation.json and predictions.npz go. "
-    "[default: RUN/evaluation, or striate-evaluation with a FOLDER]",
+    "[default: RUN/evaluation; striate-evaluation with a FOLDER, or where RUN may not be written into]",
 )
 @click.option("--labels", metavar="FILE", help="A .csv table of the pictures' labels.")
 @click.option("--part", metavar="NAME", help="Only this part of the pictures: train, val, test.")
@@ -76,7 +77,7 @@ def evaluate(
 
 def _of_run(source: Source, out: Path | None, worst: int, again: bool) -> None:
     """Ask the best network of a run about the pictures that it was validated on, unless that was done before."""
-    from striate.learn.judging.evaluate import PREDICTIONS, evaluation_of
+    from striate.learn.judging.evaluate import PREDICTIONS, UNKEPT, evaluation_of
     from striate.learn.run import Run
 
     if not (Path(source.source) / "settings.json").is_file():
@@ -89,10 +90,12 @@ def _of_run(source: Source, out: Path | None, worst: int, again: bool) -> None:
     table = evaluation_of(run, network=network, again=again)
     held = run.split.validation
     assert held is not None  # or there would be no table
-    _show(network, held, table, run.path / "evaluation" if out is None else out, worst, run.path / PREDICTIONS)
+    folder = beside(run.path, "evaluation", "striate-evaluation") if out is None else out
+    unkept = any(note.startswith(UNKEPT) for note in table.recipe.notes)
+    _show(network, held, table, folder, worst, None if unkept else run.path / PREDICTIONS)
 
 
-def _show(network: Network, held: PictureSet, table: Evaluation, folder: Path, worst: int, kept: Path) -> None:
+def _show(network: Network, held: PictureSet, table: Evaluation, folder: Path, worst: int, kept: Path | None) -> None:
     """Print what is to be said, and write the drawings."""
     from striate.learn.judging.evaluate import mistakes
 
@@ -127,7 +130,7 @@ def _show(network: Network, held: PictureSet, table: Evaluation, folder: Path, w
             classes.save(folder / "classes.png"),
             table.calibration.save(folder / "calibration.png"),
         ]
-    for path in (*written, kept):
+    for path in (*written, *([] if kept is None else [kept])):
         click.echo(str(path))
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from striate.cli.places import beside
+
 __all__ = ["report"]
 
 
@@ -15,7 +17,7 @@ __all__ = ["report"]
     "--out",
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where report.html and report.json go. [default: RUN]",
+    help="Where report.html and report.json go. [default: RUN; striate-report where that may not be written into]",
 )
 @click.option(
     "--worst",
@@ -44,4 +46,5 @@ def report(run: Path, out: Path | None, worst: int, trust: bool, factory: str | 
 
     held = Run.open(run)
     network = held.network("best", factory=factory, device=device)
-    click.echo(str(training(held, out, network=network, worst=worst, trust=trust)))
+    folder = beside(held.path, "", "striate-report") if out is None else out
+    click.echo(str(training(held, folder, network=network, worst=worst, trust=trust)))

@@ -118,7 +118,12 @@ class _Train(click.Command):
     type=click.Choice(("auto", "memory", "disk", "stream")),
     help="Where decoded pictures are kept between epochs; changes no number. [default: auto, by their size]",
 )
-@click.option("--cache", metavar="DIR", type=_PATH, help="Where they are kept on disk. [default: in RUN]")
+@click.option(
+    "--cache",
+    metavar="DIR",
+    type=_PATH,
+    help="Where decoded pictures stay on disk for later runs. [default: a temporary file]",
+)
 @click.option(
     "--workers",
     type=click.IntRange(min=0),
@@ -140,15 +145,18 @@ def train(**options: Any) -> None:
             given[name] = dict(given[name])
     if isinstance(weights := given.get("class_weights"), tuple) and isinstance(weights[0], str):
         given["class_weights"] = weights[0] if len(weights) == 1 else weights
-    if given.pop("resume", False):
-        run = _go_on(given) if "pictures" not in given else _begin(given, resume=True)
+    if "resume" in given and "find_rate" in given:
+        raise click.UsageError("--find-rate trains nothing, so there is nothing to --resume: leave one of them out.")
+    told: tuple[str, ...] = ()
+    if given.pop("resume", False) and "pictures" not in given:
+        run = _go_on(given)
     elif given.pop("find_rate", False):
         _find(given)
         return
     else:
-        run = _begin(given, resume=False)
-    if run is not None and _speaks():
-        _say_end(run)
+        run, told = _begin(given, resume=bool(options["resume"]))
+    if _speaks():
+        _say_end(run, told)
 
 
 def _speaks() -> bool:
@@ -185,14 +193,15 @@ def _go_on(given: dict[str, Any]) -> Run:
     return _followed(lambda: resume(given.pop("out"), **given))
 
 
-def _begin(given: dict[str, Any], *, resume: bool) -> Run:
-    """Make the network that is asked for, and train it."""
+def _begin(given: dict[str, Any], *, resume: bool) -> tuple[Run, tuple[str, ...]]:
+    """Make the network that is asked for, and train it; return also which of the run's notes were told before."""
     _need(given, "pictures", "out", *(() if "recipe" in given else ("net",)))
     network, parts, settings = _prepared(given)
     from striate.learn.loop import fit
 
     kept = {name: given[name] for name in ("storage", "cache", "workers", "tensorboard") if name in given}
-    return _followed(lambda: fit(network, parts, out=given["out"], resume=resume, **kept, **settings))
+    run = _followed(lambda: fit(network, parts, out=given["out"], resume=resume, **kept, **settings))
+    return run, tuple(parts.notes)
 
 
 def _prepared(given: dict[str, Any]) -> tuple[Network, Split, dict[str, Any]]:
@@ -303,12 +312,18 @@ def _find(given: dict[str, Any]) -> None:
         click.echo(str(found.save(out)))
 
 
-def _say_end(run: Run) -> None:
+def _say_end(run: Run, told: tuple[str, ...]) -> None:
     """Say what came out, and what to type next."""
     from striate.files import shown
+    from striate.results.words import count
 
     for note in run.notes:
-        _tell(note)
+        if note not in told:
+            _tell(note)
+    if skipped := run.skipped:
+        names = ", ".join(name for _, name, _ in skipped[:3]) + ", ..." * (len(skipped) > 3)
+        why = shown(run.path / "skipped.csv")
+        _tell(f"{count(len(skipped), 'picture')} could not be read ({names}); why is in {why}.")
     click.echo(f"{run.sentence()[:1].upper()}{run.sentence()[1:]}.")
     place = shown(run.path)
     click.echo(f"Look at pictures with it:  striate look {place} PICTURE...")

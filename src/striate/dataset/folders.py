@@ -142,7 +142,7 @@ def _walk(
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
+        if _leads_down(entry):
             # a link that leads back up would be walked for ever
             real = os.path.realpath(entry.path) if entry.is_symlink() or above else ""
             if real in above:
@@ -157,6 +157,14 @@ def _walk(
         if ending == ".npy":
             arrays.append(below + entry.name)
         found.others[ending or "no ending"] += 1
+
+
+def _leads_down(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder; a link to itself is none, and is named as broken when it is read."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def open_folder(folder: Path, *, classes: bool = True, part: str | None = None) -> FileSet:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from striate.errors import DataError, OptionError
 from striate.files import write_bytes
@@ -45,6 +46,7 @@ class Way:
     cache: Path | None
     workers: int | None
     tensorboard: bool
+    began: float  # on the clock of `time.monotonic`, from which a limit of time counts
 
 
 def parts_of(train: Any, validation: Any, labels: Any, settings: Settings) -> Split:
@@ -72,9 +74,16 @@ def place(network: Network, ranks: Ranks) -> None:
     if ranks.count > 1 and network.device.type == "cuda":
         torch.cuda.set_device(ranks.local)
         network.to(torch.device("cuda", ranks.local))
+    if any(is_lazy(weight) for weight in network.module.parameters()):
+        network.module.eval()  # a first picture tells lazy layers how large they are
+        spec = network.spec
+        with torch.no_grad():
+            network.module(torch.zeros(1, spec.channels, spec.height, spec.width, device=network.device))
     if network.dtype != torch.float32:
         network.module.float()  # steps are too small for halves of numbers
-    network.module.to(memory_format=torch.channels_last)
+    for weight in network.module.parameters():
+        if weight.dim() == 4:  # the order in which convolutions are fastest
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
 
 
 def check(network: Network, parts: Split, settings: Settings, ranks: Ranks) -> None:
@@ -220,5 +229,5 @@ def _course(
     return Course(
         network, parts, settings, folder=folder, lasting=lasting, feed=fed, validation=validation, step=step,
         callable_=called, optimizer=optimizer, schedule=schedule, average=average, precision=precision, ranks=ranks,
-        board=plot,
+        board=plot, began=way.began,
     )  # fmt: skip

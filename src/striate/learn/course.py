@@ -21,13 +21,13 @@ from torch import Tensor, nn
 
 from striate import progress
 from striate.errors import OutputError, Stopped, StriateError, TrainingError
-from striate.files import one_line, shown, write_bytes, write_text
+from striate.files import csv_text, one_line, shown, write_bytes, write_text
 from striate.learn import seeds, state
 from striate.learn.board import Board
 from striate.learn.descent.averaging import Average
 from striate.learn.descent.optimizers import rate_of, set_rate
 from striate.learn.descent.schedules import Schedule
-from striate.learn.folder import Folder, table
+from striate.learn.folder import Folder
 from striate.learn.freezing import asleep
 from striate.learn.interrupting import TASK, asked, own_chance, to_the_end
 from striate.learn.pictures.feeding import Feed
@@ -72,6 +72,7 @@ class Course:
         precision: str,
         ranks: Ranks,
         board: Board | None = None,
+        began: float | None = None,
     ) -> None:
         """Put together what `run` needs.
 
@@ -91,6 +92,8 @@ class Course:
             precision: "float32" or "bfloat16".
             ranks: the processes that share the work.
             board: for TensorBoard.
+            began: when the training began, on the clock of `time.monotonic`: the limit of time counts from there. Now
+                when None.
         """
         self._network, self._parts, self._settings = network, parts, settings
         self._folder, self._lasting = folder, lasting
@@ -98,9 +101,12 @@ class Course:
         self._step, self._callable = step, callable_
         self._optimizer, self._schedule, self._average = optimizer, schedule, average
         self._precision, self._ranks, self._board = precision, ranks, board
+        self._began = time.monotonic() if began is None else began
         self._device = network.device
         self._module = network.module
         self._asleep = asleep(self._module, settings.frozen)
+        # an attention mask holds minus infinity from the beginning
+        self._endless = {name for name, value in _numbers(self._module).items() if not value.isfinite().all()}
         self.history: list[Epoch] = []
         self._steps = 0
         self._seconds = 0.0
@@ -114,14 +120,14 @@ class Course:
     def go_on(self, saved: state.Saved) -> None:
         """Take up a training where it was left."""
         record = saved.record
+        # into the module first: of weights that are tied the file has one name only
+        state.fill(self._module, load_file(self._folder.best(record["best"])))
+        self._best_weights = state.copied(self._module)
         state.restore(saved, self._module, self._optimizer, self._average)
         self._schedule.restore(record["schedule"])
         self.history = [Epoch(**row) for row in record["history"]]
         self._steps, self._seconds = record["step"], record["seconds"]
         self._best, self._notes = record["best"], list(record["notes"])
-        best = load_file(self._folder.best(self._best))
-        for name, held in self._best_weights.items():
-            held.copy_(best.get(name, held))
         self._ranks.from_first(lambda: self._folder.settle(self._best))
         self._write_tables()
 
@@ -163,7 +169,7 @@ class Course:
                 row = self._epoch(number)
                 now = time.monotonic()
                 longest = max(longest, now - before)
-                ended = self._ranks.from_first(lambda: self._end(row, now - started + longest))  # noqa: B023
+                ended = self._ranks.from_first(lambda: self._end(row, now - self._began + longest))  # noqa: B023
                 self._keep(row, ended)
                 left = (time.monotonic() - started) / (number - done) * (total - number)
                 progress.report(Event(TASK, number, number if ended else total, note(row, None if ended else left)))
@@ -194,7 +200,9 @@ class Course:
                 for name, value in self._module.state_dict().items():
                     if name in self._next_best:
                         self._next_best[name].copy_(value)
-        self._schedule.tell(loss if validated[0] is None else validated[0])
+        told = loss if self._validation is None else validated[0]
+        if told is not None:  # an epoch that is not validated says nothing: its training loss is another measure
+            self._schedule.tell(told)
         now = time.monotonic()
         seconds = self._seconds + now - started
         speed = pictures / max(trained - started, 1e-9)
@@ -247,12 +255,8 @@ class Course:
 
     def _check_weights(self, number: int) -> None:
         """Make sure that all weights are numbers before they are kept: the last step may have spoiled them."""
-        held = {
-            name: value
-            for name, value in self._module.state_dict().items()
-            if isinstance(value, Tensor) and value.is_floating_point()
-        }
-        if not bool(torch.isfinite(torch.stack(torch._foreach_norm(list(held.values()))).sum())):
+        held = {name: value for name, value in _numbers(self._module).items() if name not in self._endless}
+        if held and not bool(torch.isfinite(torch.stack(torch._foreach_norm(list(held.values()))).sum())):
             spoiled = next((name for name, value in held.items() if not value.isfinite().all()), "")
             if spoiled:
                 raise TrainingError(
@@ -378,9 +382,10 @@ class Course:
         """Write what people read."""
         if not self._ranks.first:
             return
-        write_text(self._folder.history, table(COLUMNS, [row.row() for row in self.history]))
+        write_text(self._folder.history, csv_text([COLUMNS, *(row.row() for row in self.history)]))
         if broken:
-            write_text(self._folder.skipped, table(("part", "picture", "reason"), list(broken)))
+            rows = csv_text([("part", "picture", "reason"), *broken])
+            write_bytes(self._folder.skipped, rows.encode("utf-8", "surrogateescape"))  # names as the disk has them
 
     def _broken(self) -> list[tuple[str, str, str]]:
         """Return the pictures that could not be read so far: part, name and reason."""
@@ -430,6 +435,12 @@ class Course:
             f"{self._network.name} cannot be trained on a batch of {size} (epoch {number}): {one_line(error)}. "
             f"{self._kept()}"
         )
+
+
+def _numbers(module: nn.Module) -> dict[str, Tensor]:
+    """Return weights and buffers of decimal numbers."""
+    held = module.state_dict()
+    return {name: value for name, value in held.items() if isinstance(value, Tensor) and value.is_floating_point()}
 
 
 def _merit(

@@ -17,8 +17,6 @@ whole state, and the best network that belongs to it.
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import json
 import os
 import re
@@ -35,7 +33,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["FORMAT", "Folder", "table"]
+__all__ = ["FORMAT", "Folder"]
 
 FORMAT = "striate-run-1"
 _CHECKPOINT = re.compile(r"epoch-(\d{4,})\.safetensors")
@@ -235,15 +233,6 @@ def _locked(file: Path) -> int:
         os.ftruncate(handle, 0)
         os.write(handle, f"{os.getpid()} on {socket.gethostname()}".encode())
     return handle
-
-
-def table(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
-    """Return a table as CSV text."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def _numbered(folder: Path, pattern: re.Pattern[str]) -> dict[int, Path]:

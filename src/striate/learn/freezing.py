@@ -28,9 +28,11 @@ def wake(module: nn.Module, frozen: tuple[str, ...] = ()) -> None:
             close = get_close_matches(name, [*parts, *weights], n=1)
             hint = f" Did you mean {close[0]}?" if close else ""
             raise AddressError(f"frozen: there is no layer or weight {name!r}.{hint} `striate layers` lists them.")
+    for weight in weights.values():
+        weight.requires_grad_(weight.is_floating_point())
     for name, weight in weights.items():
-        if weight.is_floating_point():
-            weight.requires_grad_(not any(_lies_in(name, one) for one in frozen))
+        if any(_lies_in(name, one) for one in frozen):  # a tied weight has several names: one of them is enough
+            weight.requires_grad_(False)
 
 
 def asleep(module: nn.Module, frozen: tuple[str, ...]) -> list[nn.Module]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -97,7 +98,7 @@ def fit(
         resume: go on with the run that is in `out`, with the same settings (`time_limit`, `patience` and `keep` may be
             others); where there is none yet, begin.
         storage: where decoded pictures are kept: "memory", "disk", "stream" (nowhere), or "auto" by their size.
-        cache: folder for those on disk.
+        cache: folder for those on disk, where later runs find them; a temporary file when None.
         workers: threads that decode.
         tensorboard: write RUN/tensorboard too; needs the extra `tensorboard`.
 
@@ -124,13 +125,14 @@ def fit(
         "keep": keep, "seed": seed,
     }  # fmt: skip
     settings = Settings(**chosen)
+    began = time.monotonic()
     if tensorboard:
         board.check()
         if out is None:
             raise OptionError("tensorboard needs a folder for the run (out=): a temporary one is gone with it.")
     if resume and out is None:
         raise OptionError("resume needs the folder of the run (out=).")
-    way = Way(storage, None if cache is None else Path(cache), workers, tensorboard)
+    way = Way(storage, None if cache is None else Path(cache), workers, tensorboard, began)
     ranks = ranks_here()
     with ExitStack() as stack:
         temporary = out is None
@@ -199,7 +201,8 @@ def resume(
     run = Run.open(out)
     if not run.history and 0 not in run.checkpoints:
         raise TrainingError(
-            f"no epoch of {shown(out)} is over yet, and its first weights were not kept (keep=0). Begin it again."
+            f"no epoch of {shown(out)} is over yet, and its first weights are not there to begin from. Start it as the "
+            "first time, with resume=True (--resume)."
         )
     which: str | int = "last" if run.history else 0
     network = run.network(which, factory=factory, device=device)

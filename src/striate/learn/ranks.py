@@ -56,19 +56,27 @@ class Ranks:
         Returns:
             Shape (2,): the mean of the losses, and how many ranks were asked to stop. They travel with the gradients,
             so that all ranks learn of a loss that is no number at the same step.
+
+        A weight that only some ranks used (a block that was left out by lot) has a gradient of zero on the others; one
+        that none used has none afterwards, as with a single process.
         """
         told = torch.stack((loss.float(), loss.new_full((), float(asked), dtype=torch.float32)))
         if self.count == 1:
             return told
-        gradients = [weight.grad for weight in weights if weight.grad is not None]
-        flat = torch.cat([*(gradient.reshape(-1) for gradient in gradients), told.to(gradients[0].dtype)])
+        mine = [weight.grad is not None for weight in weights]
+        used = loss.new_ones(len(mine)) if all(mine) else torch.tensor(mine, device=loss.device)
+        gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
+        flat = torch.cat(
+            [*(one.reshape(-1) for one in gradients), *(one.to(gradients[0].dtype) for one in (used, told))]
+        )
         self._reach(lambda: dist.all_reduce(flat))
         flat /= self.count
-        pieces = torch.split(flat[:-2], [gradient.numel() for gradient in gradients])
-        torch._foreach_copy_(
-            gradients, [piece.view_as(gradient) for piece, gradient in zip(pieces, gradients, strict=True)]
-        )
-        return flat[-2:].float()
+        *pieces, used, told = torch.split(flat, [*(one.numel() for one in gradients), len(weights), 2])
+        torch._foreach_copy_(gradients, [piece.view_as(one) for piece, one in zip(pieces, gradients, strict=True)])
+        if not all(mine):  # only then is a GPU waited for
+            for weight, gradient, share in zip(weights, gradients, used.tolist(), strict=True):
+                weight.grad = gradient if share else None
+        return told.float()
 
     def sums(self, *values: float) -> list[float]:
         """Return the sum of numbers over the ranks."""

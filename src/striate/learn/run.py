@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import csv
+import io
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -141,6 +143,15 @@ class Run:
         """Sentences on what was decided, left out or noticed."""
         return [*self.about.get("notes", ()), *self._record.get("notes", ()), *self._notes]
 
+    @property
+    def skipped(self) -> list[tuple[str, str, str]]:
+        """Pictures that could not be read: part ("train" or "validation"), name and reason."""
+        try:
+            text = self._folder.skipped.read_text("utf-8")
+        except FileNotFoundError:
+            return []
+        return [(part, name, reason) for part, name, reason in list(csv.reader(io.StringIO(text)))[1:]]
+
     def sentence(self) -> str:
         """Say in one line how far it came."""
         history, best = self.history, self.best
@@ -208,7 +219,8 @@ class Run:
         found = self._loaded(self._folder.best(self._record["best"]), factory, device)
         if which == "last":
             saved = state.unpack(self._folder.state)
-            state.fill(found.module, {**saved.network, **_means(saved)})
+            state.fill(found.module, saved.network)
+            state.fill(found.module, _means(saved))  # by itself: a weight that is tied has one of its names here
         return found
 
     def _loaded(self, path: Path, factory: str | Callable[[], nn.Module] | None, device: Any) -> Network:

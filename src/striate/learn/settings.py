@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any
 
+import numpy as np
+
 from striate.errors import OptionError
 from striate.learn.descent.optimizers import rule
 from striate.learn.descent.schedules import make_schedule
@@ -20,6 +22,7 @@ __all__ = ["Settings"]
 
 _MONITORS = ("auto", "accuracy", "loss", "train_loss", "last")
 _SHARE = 0.2
+_NUMBERS = ("rate", "momentum", "weight_decay", "warmup", "smoothing", "average", "share", "clip", "time_limit")
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ class Settings:
     """How a network is trained; the same settings, data and seed give the same numbers.
 
     Attributes:
-        epochs: times that every training picture is shown.
+        epochs: times that the training pictures are shown; those left over from whole batches, drawn anew each time,
+            are not.
         batch: pictures in one step, of all processes together; None for 128 up to 64 x 64 pixels and 32 above.
         optimizer: one of `striate.learn.descent.optimizers.OPTIMIZERS`.
         rate: the learning rate, at its largest; None for the optimiser's usual one.
@@ -93,6 +97,16 @@ class Settings:
 
     def __post_init__(self) -> None:
         self._make_plain()
+        for name in _NUMBERS:
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+                raise OptionError(f"{name} must be a number, got {value!r}.")
+        for options in (self.optimizer_options, self.groups):
+            for name, value in options.items():
+                if isinstance(value, bool) or not isinstance(value, int | float):
+                    raise OptionError(f"{name} must be a number, got {value!r}.")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
+            raise OptionError(f"seed must be a whole number, got {self.seed!r}.")
         for name, least in (("epochs", 1), ("batch", 1), ("validate_every", 1), ("patience", 1), ("keep", 0)):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
@@ -130,6 +144,10 @@ class Settings:
 
     def _make_plain(self) -> None:
         """Bring what may be given in several ways to one."""
+        for one in fields(self):  # numbers of NumPy are numbers; JSON knows Python's only
+            value: Any = getattr(self, one.name)
+            if isinstance(value, np.integer | np.floating):
+                object.__setattr__(self, one.name, value.item())
         augment: Any = self.augment
         if isinstance(augment, str):
             augment = Augment.parse(augment)
@@ -137,15 +155,25 @@ class Settings:
             augment = Augment.from_dict(dict(augment))
         elif augment is None:
             augment = Augment()
+        if not isinstance(augment, Augment):
+            raise OptionError(f"augment must be an Augment, or a text such as 'rotation=10,flip', got {augment!r}.")
         object.__setattr__(self, "augment", augment)
         frozen: Any = self.frozen
         object.__setattr__(self, "frozen", (frozen,) if isinstance(frozen, str) else tuple(map(str, frozen)))
-        if not isinstance(self.class_weights, str):
-            object.__setattr__(self, "class_weights", tuple(float(weight) for weight in self.class_weights))
+        given: Any = self.class_weights
+        if not isinstance(given, str):
+            try:
+                weighed: Any = "none" if given is None else tuple(float(weight) for weight in given)
+            except (TypeError, ValueError) as error:
+                raise OptionError(
+                    f"class_weights must be {', '.join(('none', *weights.KINDS))}, or a number for each class, got "
+                    f"{given!r}."
+                ) from error
+            object.__setattr__(self, "class_weights", weighed)
         for name in ("optimizer_options", "groups", "schedule_options"):
-            values = {str(key): list(value) if isinstance(value, tuple) else value
-                      for key, value in dict(getattr(self, name)).items()}  # fmt: skip
-            object.__setattr__(self, name, values)
+            options = {str(key): list(value) if isinstance(value, tuple) else value
+                       for key, value in dict(getattr(self, name)).items()}  # fmt: skip
+            object.__setattr__(self, name, options)
 
     def _schedule_options(self) -> dict[str, Any]:
         known = ("first", "last", "drop", "at", "patience", "threshold")

@@ -116,9 +116,7 @@ class Stepper:
 
     def _backward(self, fed: Fed) -> tuple[Tensor, Tensor]:
         """Work out the gradients; return the loss and the number of right answers."""
-        if not len(fed.labels):  # of several ranks one may have only pictures that cannot be read
-            for weight in self._learning:
-                weight.grad = torch.zeros_like(weight)
+        if not len(fed.labels):  # of several ranks one may have only pictures that cannot be read: no gradients
             return torch.zeros((), device=self._device), torch.zeros((), dtype=torch.int64, device=self._device)
         with autocast(self._precision, self._device):
             output = self._module(fed.images)

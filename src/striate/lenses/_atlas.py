@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from striate.address import find_class, parse
+from striate.address import class_name, find_class, parse
 from striate.atlas.opened import Atlas
 from striate.atlas.opened import open as open_atlas
 from striate.errors import AddressError
@@ -114,7 +114,7 @@ def called(network: Network, atlas: Atlas, unit: Unit) -> str:
     names = names_of_classes(network, atlas)
     if unit.place != logits_place(network) or names is None or unit.channel >= len(names):
         return ""
-    return names[unit.channel].split(",")[0].strip()
+    return class_name(names, unit.channel)
 
 
 def names_of_classes(network: Network, atlas: Atlas) -> Sequence[str] | None:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from striate import progress
+from striate import address, progress
 from striate.atlas.opened import Atlas, LayerAtlas
 from striate.errors import ImageError, NetworkError, OptionError, RuleError
 from striate.lenses._atlas import names_of_classes
@@ -238,5 +238,5 @@ _RULES = {"guided": "guided backprop", "deconvnet": "the deconvnet", "gradient":
 
 
 def class_name(names: Sequence[str] | None, index: int) -> str:
-    """Return what to call a class: the first of its synonyms, or its number where it has no name."""
-    return names[index].split(",")[0].strip() if names is not None and index < len(names) else f"class {index}"
+    """Return what to call a class: its name (`address.class_name`), or its number where it has none."""
+    return address.class_name(names, index) if names is not None and index < len(names) else f"class {index}"

@@ -51,7 +51,7 @@ def dead_relus(
         For each rectifier, in the order of the run, how often its units fire, in both networks.
 
     Raises:
-        NetworkError: there is no rectifier in it.
+        NetworkError: there is no rectifier in it, or one gives NaN.
         OptionError: `threshold` is no share.
 
     Source: Lu et al. 2019, arXiv:1903.06733, section 1 (dying ReLU); Glorot, Bordes and Bengio 2011, "Deep sparse
@@ -107,6 +107,8 @@ class _Tally:
         units = output.unsqueeze(0) if output.dim() < 2 else output
         if units.dim() != 4:
             units = units.movedim(-1, 1)
+        if bool(units.isnan().any()):  # which is not above 0, and not silent either
+            raise NetworkError("a rectifier gives NaN for these pictures: the weights are spoilt.")
         flat = (units > 0).flatten(2) if units.dim() > 2 else (units > 0).unsqueeze(2)
         if len(flat) != count:  # windows of pictures, or one row for all
             flat = flat.movedim(0, 1).flatten(1)[None].expand(count, -1, -1)
@@ -161,7 +163,12 @@ def _random(network: Network, batch: Tensor, initial: Initial, seed: int) -> dic
         several = len(batch) > 1 and not network.one_by_one  # one value has no spread
         if several:
             _each(fresh, nn.modules.batchnorm._BatchNorm, lambda part: part.train())
-        return _seen(network, fresh, batch, _TOGETHER if several else network.piece())
+        return _seen(network, fresh, batch, _together(len(batch)) if several else network.piece())
+
+
+def _together(count: int) -> int:
+    """Return how many pictures share their statistics: such that no single one is left over, which has none."""
+    return next((size for size in range(_TOGETHER, 1, -1) if count % size != 1), count)
 
 
 def _each(module: nn.Module, kind: type[nn.Module], act: Callable[[nn.Module], object]) -> None:

@@ -61,7 +61,7 @@ def signals(
 
     Raises:
         AddressError: no such class.
-        NetworkError: no layer with weights in it.
+        NetworkError: no layer with weights in it, or values that are not finite.
         OptionError: a target that is no class.
 
     Source: Glorot and Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks",
@@ -86,8 +86,22 @@ def signals(
 
     # statistics of a batch are those of all pictures together
     size = len(batch) if by_batch else network.piece()
-    with undisturbed(network.module):
-        in_chunks(len(batch), run_piece, size=size, task="signals")
+    try:
+        with undisturbed(network.module):
+            in_chunks(len(batch), run_piece, size=size, task="signals")
+    except NetworkError as error:
+        if by_batch and "more than 1 value per channel" in str(error):
+            raise NetworkError(
+                "a batch norm reads a single value of each channel, which has no spread. Give several pictures, or "
+                "statistics='kept'."
+            ) from error
+        raise
+    for place in places:
+        if not all(math.isfinite(total) for total in tallies[place].totals()):
+            raise NetworkError(
+                f"{network.name} gives NaN or infinite values or gradients at {place}, so nothing is to be said of how "
+                "they are distributed. Its weights are spoilt, or the pictures far from what it takes."
+            )
     notes = []
     if by_batch and statistics == "auto":
         notes.append("Its batch norm has never been trained: the statistics of these pictures are taken.")
@@ -140,6 +154,10 @@ class _Tally:
             for at, value in enumerate(new):
                 sums[at] += value
             sums[4] = max(sums[4], float(flat.abs().max()) if len(flat) else 0.0)
+
+    def totals(self) -> list[float]:
+        """Return the sums of the values and of the gradients, and of their squares."""
+        return [sums[at] for sums in self.sums for at in (1, 2)]
 
     def values(self) -> Spread:
         """Return the distribution of the values."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from striate import drawing
+from striate.address import class_name
 from striate.results._charts import short_name
 from striate.results._gallery import GREY
 from striate.results._inches import inch_axes
@@ -218,4 +219,4 @@ def _free(box: _Box, written: Sequence[_Box], top: float, bottom: float) -> _Box
 
 
 def _name(names: Sequence[str] | None, index: int) -> str:
-    return names[index].split(",")[0].strip() if names is not None and index < len(names) else f"class {index}"
+    return class_name(names, index) if names is not None and index < len(names) else f"class {index}"

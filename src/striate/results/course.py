@@ -20,6 +20,7 @@ from striate.results.words import number
 __all__ = ["Curve", "Numbers", "Verdict", "percent", "read_history"]
 
 _LEVEL: Final = 0.05  # of the test for a trend
+_MUCH: Final = 0.1  # share of the first training loss by which it falls beyond doubt
 _LEAST: Final = 0.02  # share of the lowest validation loss by which it has to rise
 
 Kind = Literal["over-fitting", "stalled", "learning", "nothing learned", "too short", "no validation"]
@@ -139,12 +140,11 @@ class Curve:
         """
         places = self.validated
         if not len(places):
-            falls = _trend(self.train_loss) < 0
-            return Verdict(
-                "no validation",
-                f"Training loss {'falls' if falls else 'goes'} from {number(self.train_loss[0])} to "
-                f"{number(self.train_loss[-1])}. Without validation pictures nobody can say whether it over-fits.",
-            )
+            way = "falls" if _trend(self.train_loss) < 0 else "goes"
+            course = f"{way} from {_span(self.train_loss[0], self.train_loss[-1])}"
+            course = course if len(self) > 1 else f"is {number(self.train_loss[0])}"
+            words = f"Training loss {course}. Without validation pictures nobody can say whether it over-fits."
+            return Verdict("no validation", words)
         validation, training = self.validation_loss[places], self.train_loss[places]
         low = int(np.argmin(validation))
         since = int(self.epochs[places[low]])
@@ -180,9 +180,11 @@ class Curve:
         lowest = f"Validation loss was lowest at epoch {since} of {int(self.epochs[-1])} ({number(validation.min())})"
         if len(places) < 4:
             return Verdict("too short", f"{lowest}. Too few epochs to speak of a trend.", since)
-        if _trend(training) < 0 and _trend(validation) < 0:
+        # of four or five epochs a single one out of order hides a trend, however far the loss came down
+        falls = _trend(training) < 0 or training[-1] < (1 - _MUCH) * training[0]
+        if falls and _trend(validation) < 0:
             return Verdict("learning", f"{lowest}, and both losses fall: no over-fitting is seen.", since)
-        if _trend(training) < 0:
+        if falls:
             return Verdict("learning", f"{lowest}, and training loss falls: no over-fitting is seen.", since)
         words = (
             f"{lowest}. Training loss does not fall ({_span(training[0], training[-1])}): it learns next to nothing."

@@ -207,10 +207,13 @@ class LearningCurves(Result):
         rows: list[tuple[str, str, Any, str]] = []
         if len(self) == 1:
             colours = self._colours(0)
-            rows += [("training", colours[0], (0, (4, 2)), ""), ("validation", colours[1], "solid", "")]
         else:
-            rows += [("training", GREY, (0, (4, 2)), ""), ("validation", GREY, "solid", "")]
-        rows.append(("best epoch, whose weights are kept", rows[1][1], "none", "o"))
+            colours = GREY, GREY
+        rows.append(("training", colours[0], (0, (4, 2)), ""))
+        if any(len(one.validated) for one in self.curves):
+            rows.append(("validation", colours[1], "solid", ""))
+        if any(one.best is not None for one in self.curves):
+            rows.append(("best epoch, whose weights are kept", colours[1], "none", "o"))
         left = _EDGE
         for words, colour, dash, marker in rows:
             _swatch(figure, left, top, colour, dash, marker)

@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from striate.address import class_name
 from striate.errors import DataError
 from striate.files import one_line, shown
 from striate.results._gallery import blank
@@ -75,7 +76,7 @@ class Evaluation(Result):
 
     def name(self, index: int) -> str:
         """Return what to call a class."""
-        return f"class {index}" if self.class_names is None else self.class_names[index].split(",")[0].strip()
+        return f"class {index}" if self.class_names is None else class_name(self.class_names, index)
 
     @cached_property
     def predictions(self) -> NDArray[np.int64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import Any, ClassVar, NamedTuple
 
@@ -124,13 +125,20 @@ class FolderCheck(Result):
         """Return the groups that stand under more than one class."""
         return [group for group in self.groups if len({int(self.labels[one]) for one in group.members} - {-1}) > 1]
 
+    @cached_property
+    def _conflicting(self) -> frozenset[Group]:
+        return frozenset(self.conflicts())
+
+    @cached_property
+    def _leaking(self) -> frozenset[Group]:
+        return frozenset(self.leaks())
+
     def kinds(self) -> dict[str, list[Group]]:
         """Return the groups by what they mean, each once, under the gravest."""
-        conflicts = self.conflicts()
-        leaks = [group for group in self.leaks() if group not in conflicts]
-        rest = [group for group in self.groups if group not in conflicts and group not in leaks]
+        leaks = [group for group in self.groups if group in self._leaking and group not in self._conflicting]
+        rest = [group for group in self.groups if group not in self._conflicting and group not in self._leaking]
         return {
-            "Under two classes": conflicts,
+            "Under two classes": self.conflicts(),
             "On both sides": leaks,
             "The same": [group for group in rest if group.kind != "near"],
             "Nearly the same": [group for group in rest if group.kind == "near"],
@@ -246,28 +254,28 @@ class FolderCheck(Result):
             "sentences": self.sentences(),
             "pictures": len(self),
             "classes": [
-                {"name": name, "pictures": int(many), "parts": parts}
+                {"name": _unicode(name), "pictures": int(many), "parts": parts}
                 for name, many, parts in zip(
                     self.class_names, self.counts.tolist(), self.side_counts().T.tolist(), strict=True
                 )
             ],
             "without_class": int((self.labels < 0).sum()),
             "parts": list(self.divided),
-            "broken": [{"name": self.names[index], "reason": reason} for index, reason in self.broken],
+            "broken": [{"name": _unicode(self.names[index]), "reason": reason} for index, reason in self.broken],
             "groups": [self._group(group) for group in self.groups],
             "leaks": [self._group(group) for group in self.leaks()],
             "conflicts": [self._group(group) for group in self.conflicts()],
             "formats": dict(Counter(one for one in self.formats if one)),
             "modes": dict(Counter(one for one in self.modes if one)),
-            "turned": [self.names[index] for index in np.flatnonzero(self.turns > 1).tolist()],
+            "turned": [_unicode(self.names[index]) for index in np.flatnonzero(self.turns > 1).tolist()],
             "sizes": encode_array(self.sizes),
         }
 
     def _group(self, group: Group) -> dict[str, Json]:
         return {
             "kind": group.kind,
-            "names": [self.names[one] for one in group.members],
-            "classes": [self.class_of(one) for one in group.members],
+            "names": [_unicode(self.names[one]) for one in group.members],
+            "classes": [_unicode(self.class_of(one)) for one in group.members],
             "parts": [self.divided[self.sides[one]] if self.sides[one] >= 0 else None for one in group.members],
         }
 
@@ -306,16 +314,16 @@ class FolderCheck(Result):
         first, second = (shown(self.names[one]) for one in group.members[:2])
         more = f" and {len(group.members) - 2:,} more" if len(group.members) > 2 else ""
         said = f"{first} and {second}{more}: {how}."
-        if group in self.conflicts():
+        if group in self._conflicting:
             said += f" Classes: {', '.join(dict.fromkeys(shown(self.class_of(one)) for one in group.members))}."
-        if group in self.leaks():
+        if group in self._leaking:
             sides = sorted({int(self.sides[one]) for one in group.members} - {-1})
             said += f" In {' and '.join(self.divided[side] for side in sides)}."
         return said
 
     def figure(self) -> Figure:
         """Draw the classes, the sizes, and pictures that are alike."""
-        names = list(self.class_names)
+        names = [shown(name) for name in self.class_names]
         pairs = [
             (tuple(self.examples[one] for one in group.members[:2]), self._lines(group))
             for group in self.shown_groups()[:_DRAWN]
@@ -327,12 +335,17 @@ class FolderCheck(Result):
         how += f", {len(group.members):,} of them" if len(group.members) > 2 else ""
         lines: Sequence[str] = [shown(self.names[one]) for one in group.members[:2]]
         grave = []
-        if group in self.conflicts():
+        if group in self._conflicting:
             grave.append("under two classes")
-        if group in self.leaks():
+        if group in self._leaking:
             grave.append("on both sides")
         return (*lines, ", ".join([how, *grave]))
 
 
 def _listed(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _unicode(name: str) -> str:
+    r"""Write a name as JSON can hold it: bytes of a file's name that are no UTF-8 as \udcff."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")

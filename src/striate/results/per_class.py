@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from striate import drawing
+from striate.address import class_name
 from striate.results._charts import draw_words, short_name, words_height
 from striate.results._gallery import GREY, blank
 from striate.results._inches import inch_axes, rasterised, write
@@ -50,7 +51,7 @@ class PerClass(Result):
 
     def name(self, index: int) -> str:
         """Return what to call a class."""
-        return f"class {index}" if self.class_names is None else self.class_names[index].split(",")[0].strip()
+        return f"class {index}" if self.class_names is None else class_name(self.class_names, index)
 
     @property
     def support(self) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from torch import Tensor
 
+from striate.address import class_name
 from striate.drawing import ACCENT, PARTNER
 from striate.results._gallery import GREY, blank, draw_picture, text
 from striate.results.base import Json, Result
@@ -42,8 +43,8 @@ class Predictions(Result):
         return len(self.logits)
 
     def name(self, index: int) -> str:
-        """Return what to call a class: its first synonym, or "class 7" where the network has no names."""
-        return self.class_names[index].split(",")[0].strip() if self.class_names else f"class {index}"
+        """Return what to call a class, or "class 7" where the network has no names."""
+        return class_name(self.class_names, index) if self.class_names else f"class {index}"
 
     def top(self, k: int = 5) -> list[list[Ranked]]:
         """Return the k most probable classes of each picture, best first; fewer when there are fewer classes."""

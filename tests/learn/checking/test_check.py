@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +16,12 @@ from PIL import Image
 from learn.folders import fill, noise
 from striate import dataset, progress
 from striate.cli import main
-from striate.errors import DataError, OptionError, OutputError, Stopped
+from striate.errors import DataError, ImageError, OptionError, OutputError, Stopped
 from striate.learn.checking.check import check
 from striate.learn.checking.remembering import Memory, usual_place
 from striate.report.checking import check as write_report
 from striate.results import FolderCheck, Group
+from striate.results.base import Recipe
 
 module = importlib.import_module("striate.learn.checking.check")  # the function of that name hides it
 
@@ -260,7 +263,7 @@ def test_the_command_prints_tables_json_and_files(folder, tmp_path, capsys):
     assert main(["check", str(tmp_path / "none")]) == 2
     assert "does not exist" in capsys.readouterr().err
     assert main(["check", str(folder), "--out", str(tmp_path / "page.doc")]) == 2
-    assert "'.doc' is not one of" in capsys.readouterr().err
+    assert "must end in one of .html, .png, .json, .npz" in capsys.readouterr().err
 
 
 def test_many_classes_are_drawn_and_listed_in_part(tmp_path, capsys):
@@ -273,3 +276,63 @@ def test_many_classes_are_drawn_and_listed_in_part(tmp_path, capsys):
     assert len(out.splitlines()) < 60
     assert main(["check", str(tmp_path / "set.npz"), "--all"]) == 0
     assert "more (--all)" not in capsys.readouterr().out
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    fill(tmp_path / "set", {"a": 3, "b": 3})
+    os.mkfifo(tmp_path / "set/a/pipe.png")
+    found = check(tmp_path / "set", cache="none", workers=0)
+    assert [found.names[index] for index, _ in found.broken] == ["a/pipe.png"]
+    assert "is not a regular file" in found.broken[0][1]
+
+
+def test_what_may_not_be_read_is_tried_again_the_next_time(tmp_path, monkeypatch):
+    inspecting = importlib.import_module("striate.learn.checking.inspecting")
+    fill(tmp_path / "set", {"a": 3, "b": 3})
+
+    def refuse(source, **settings):
+        raise ImageError("may not be read by you") from PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(inspecting, "read_image", refuse)
+        assert len(check(tmp_path / "set").broken) == 6
+    assert check(tmp_path / "set").broken == ()  # the files are as they were: only the right to read them is new
+
+
+def test_names_that_are_no_unicode_are_written_as_json(tmp_path, capsys):
+    fill(tmp_path / "set", {"a": 3, "b": 3})
+    odd = os.fsencode(tmp_path / "set/a") + b"/\xff.png"
+    shutil.copy(tmp_path / "set/b/0000.png", odd)
+    assert main(["check", str(tmp_path / "set"), "--json", "--out", str(tmp_path / "found.json")]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["conflicts"][0]["names"] == ["a/\\udcff.png", "b/0000.png"]
+    assert json.loads((tmp_path / "found.json").read_text("utf-8"))["conflicts"] == printed["conflicts"]
+
+
+def test_pictures_of_numbers_without_a_range_cannot_be_read_as_in_training():
+    values = np.random.default_rng(0).random((12, 9, 8, 1)).astype(np.float32)
+    values[3, 0, 0], values[7, 1, 1] = np.nan, 7.0
+    found = check(dataset.open(values, labels=np.arange(12) % 2))
+    assert [index for index, _ in found.broken] == [3, 7]
+    assert "Picture 7 holds numbers from" in found.broken[1][1]
+
+
+def test_a_name_that_cannot_be_written_is_said_before_pictures_are_read(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(module, "inspect", lambda *_: pytest.fail("read before"))
+    assert main(["check", str(folder), "--out", str(tmp_path / "found.txt")]) == 2
+    assert "must end in one of .html, .png, .json, .npz" in capsys.readouterr().err
+
+
+def test_words_on_thousands_of_groups_are_found_at_once():
+    many = 4000
+    groups = tuple(Group((2 * one, 2 * one + 1), "near") for one in range(many))
+    blank = np.zeros(2 * many, dtype=np.int64)
+    found = FolderCheck(
+        "pictures", tuple(map(str, range(2 * many))), np.arange(2 * many) % 2, ("a", "b"), (),
+        np.ones((2 * many, 2), np.int32), ("PNG",) * 2 * many, ("L",) * 2 * many, np.ones(2 * many, np.uint8), groups,
+        blank, ("training", "validation"), {}, recipe=Recipe("check", {}, "0", 0.0),
+    )  # fmt: skip
+    started = time.process_time()
+    assert len(found.kinds()["Under two classes"]) == many
+    assert all("Classes: a, b." in found.sentence(group) for group in groups)
+    assert time.process_time() - started < 2

@@ -106,6 +106,10 @@ def test_a_share_of_the_steps_is_a_warm_up_too():
     assert make_schedule("one-cycle", steps=200).warmup == 60
 
 
+def test_one_place_is_said_without_brackets():
+    assert make_schedule("step", steps=10, at=0.3).settings["at"] == (0.3,)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

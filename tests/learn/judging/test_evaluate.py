@@ -12,7 +12,7 @@ from torch import nn
 from learn.small_run import small_module, small_run, stripes
 from striate.dataset import open as open_pictures
 from striate.errors import DataError, NetworkError, Stopped
-from striate.learn.judging.evaluate import PREDICTIONS, evaluate, evaluation_of, identity, images_of, mistakes
+from striate.learn.judging.evaluate import PREDICTIONS, UNKEPT, evaluate, evaluation_of, identity, images_of, mistakes
 from striate.network import Network
 from striate.progress import listen, stoppable
 from striate.spec import InputSpec
@@ -114,6 +114,12 @@ def test_labels_beyond_the_classes_are_refused(pictures):
 def test_labels_without_names_are_indices_and_it_is_said(pictures):
     assert "taken for the indices" in " ".join(evaluate(small_network(), pictures, [0]).recipe.notes)
     assert evaluate(small_network(names=None), pictures, [0]).recipe.notes == ()
+
+
+def test_a_network_without_names_is_said_to_take_the_names_of_the_pictures_in_their_order(tmp_path):
+    folder = save_classes(tmp_path / "set", ("rising", "falling"))  # the network has three
+    (note,) = evaluate(small_network(names=None), folder).recipe.notes
+    assert note.endswith("are taken for its first 2, in this order: falling, rising.")
 
 
 def test_missing_labels_stay_missing(pictures):
@@ -232,3 +238,19 @@ def test_a_run_without_validation_pictures_says_so(tmp_path):
     object.__setattr__(run.split, "validation", None)
     with pytest.raises(DataError, match="trained without validation pictures"):
         evaluation_of(run)
+
+
+def test_a_table_is_not_used_for_the_same_weights_with_other_statistics(tmp_path):
+    run = small_run(tmp_path / "run", epochs=1)
+    first = evaluation_of(run)
+    other = run.best_network
+    other.spec = other.spec.changed(mean=(0.9, 0.1, 0.5))
+    assert not np.allclose(evaluation_of(run).probabilities, first.probabilities)
+
+
+def test_a_run_that_may_not_be_written_into_is_evaluated_and_it_is_said(tmp_path):
+    run = small_run(tmp_path / "run", epochs=1)
+    (run.path / PREDICTIONS).mkdir()  # so that nothing can be written there
+    table = evaluation_of(run)
+    assert len(table) == len(run.split.validation_indices)
+    assert table.recipe.notes[-1].startswith(UNKEPT)

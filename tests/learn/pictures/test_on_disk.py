@@ -6,6 +6,7 @@ import os
 import signal
 import tempfile
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -186,6 +187,39 @@ def test_two_that_want_the_same_file_decode_it_once(folder, tmp_path, monkeypatc
         assert np.array_equal(store.values, stores[0].values)
     for store in stores:
         store.close()
+
+
+def test_a_lock_that_was_removed_while_waiting_counts_for_nothing(folder, tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    begun = threading.Event()
+    plain = Reader.all
+    monkeypatch.setattr(Reader, "all", lambda self: begun.set() or plain(self))
+    key = key_of(reader(folder))
+    lock = cache / f"pictures-{key}.lock"
+    with lock.open("w") as first, (tmp_path / "second").open("w") as second:
+        fcntl.flock(first, fcntl.LOCK_EX)
+        fcntl.flock(second, fcntl.LOCK_EX)
+        waiting = threading.Thread(target=lambda: OnDisk.read(reader(folder), cache, key).close())
+        waiting.start()
+        time.sleep(0.3)
+        os.replace(tmp_path / "second", lock)  # the first is done, another has made a lock of its own since
+        fcntl.flock(first, fcntl.LOCK_UN)
+        assert not begun.wait(0.5)
+        fcntl.flock(second, fcntl.LOCK_UN)
+        waiting.join()
+    assert begun.is_set()
+    assert OnDisk.found(cache, key) is not None
+
+
+def test_what_is_there_is_used_where_nothing_can_be_written(folder, tmp_path):
+    cache = tmp_path / "cache"
+    first, _ = images(made(folder, cache))
+    (cache / f"pictures-{key_of(reader(folder))}.lock").mkdir()  # no lock can be written, as in a folder of others
+    again, broken = images(made(folder, cache))
+    assert torch.equal(first, again)
+    assert list(broken) == [3]
 
 
 def test_floats_are_kept_as_floats(tmp_path):

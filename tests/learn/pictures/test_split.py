@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import os
 import shutil
 
 import numpy as np
 import pytest
-from torch.utils.data import TensorDataset
+import torch
+from torch.utils.data import Subset, TensorDataset
 
 from learn.folders import fill, noise
 from striate import dataset
@@ -291,6 +293,7 @@ def test_odd_names_survive_the_manifest(tmp_path):
     for name in (
         'with "quotes", and comma.png',
         "line\nbreak.png",
+        "carriage\rreturn.png",
         "# hash.png",
         "bad\udcff.png",
         "sep\u2028arator.png",
@@ -318,3 +321,31 @@ def test_what_is_no_manifest_is_refused(tmp_path):
             Split.load(tmp_path / "split.csv")
     with pytest.raises(DataError, match="cannot be read: No such file"):
         Split.load(tmp_path / "none.csv")
+
+
+def test_names_of_many_classes_are_made_once(monkeypatch):
+    choosing = importlib.import_module("striate.learn.pictures.choosing")
+    made, calls = choosing._names, []
+    monkeypatch.setattr(choosing, "_names", lambda *given: calls.append(given) or made(*given))
+    values = np.random.default_rng(0).integers(0, 256, (400, 2, 2, 1), dtype=np.uint8)
+    one = split(dataset.open(values, labels=np.arange(400) % 200))
+    assert len(one.class_names) == 200
+    assert len(calls) == 1  # by class it would take a minute for 10,000 of them
+
+
+def test_two_spellings_of_one_letter_stay_two_classes_where_training_has_both(tmp_path):
+    composed, taken_apart = "\u00e9", "e\u0301"
+    fill(tmp_path / "train", {composed: 3, taken_apart: 3})
+    fill(tmp_path / "val", {composed: 2, taken_apart: 1}, first=50)
+    made = split(tmp_path / "train", tmp_path / "val")
+    assert dict(zip(made.class_names, made.validation_counts.tolist(), strict=True)) == {composed: 2, taken_apart: 1}
+
+
+def test_sub_sets_of_one_data_set_that_share_items_are_refused():
+    values = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (20, 1, 4, 4), dtype=np.uint8))
+    whole = TensorDataset(values, torch.arange(20) % 2)
+    apart = split(Subset(whole, range(10)), Subset(Subset(whole, range(10, 20)), range(5)))
+    assert (len(apart.train_indices), len(apart.validation_indices)) == (10, 5)
+    for validation in (Subset(whole, range(9, 20)), Subset(Subset(whole, range(5, 20)), [4, 12]), whole):
+        with pytest.raises(DataError, match=r"training pictures? too"):
+            split(Subset(whole, range(10)), validation)

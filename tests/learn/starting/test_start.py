@@ -134,7 +134,8 @@ def test_a_head_behind_pooling_and_through_a_convolution_is_found():
             "nothing of the trained ones would be left",
         ),
         ("cnn1", {"class_names": ["a"]}, "1 class names for 7 classes"),
-        ("timm:resnet18,classes=4,depth=2", {}, None),
+        ("timm:resnet18,classes=4", {}, None),
+        ("timm:resnet18,classes=4,channels=1", {}, r"channels=1 would be ignored. .*\(channels="),
     ],
 )
 def test_what_is_wrong_is_said(net, given, message):

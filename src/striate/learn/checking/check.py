@@ -21,7 +21,7 @@ from striate.dataset.batches import processors
 from striate.dataset.preparing import hashed
 from striate.errors import DataError, ImageError, OptionError, OutputError
 from striate.learn.checking import similar
-from striate.learn.checking.inspecting import RECORD, inspect
+from striate.learn.checking.inspecting import RECORD, Passing, inspect
 from striate.learn.checking.remembering import Memory, Seen, usual_place
 from striate.learn.pictures.split import split
 from striate.results.base import Recipe
@@ -136,7 +136,8 @@ def _look(pictures: PictureSet, cache: Any, workers: int | None, notes: list[str
         with closing(_inspected(pictures, new, workers)) as looking:
             for index, seen in progress.track(looking, TASK, len(new)) if new else ():
                 found[index] = seen
-                kept.keep(names[index], marks[index], seen)
+                if not isinstance(seen, Passing):
+                    kept.keep(names[index], marks[index], seen)
                 if place is not None and time.monotonic() - saved > _SAVED:
                     failure = _write(kept, place)
                     saved = time.monotonic()

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import os
+import stat
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,12 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from striate.dataset import PictureSet
-from striate.dataset.preparing import hashed, scaled
+from striate.dataset.preparing import check_range, hashed, scaled
 from striate.errors import ImageError
 from striate.files import shown
 from striate.images import quietly, read_image
 
-__all__ = ["RECORD", "SIDE", "inspect", "perceptual_hash"]
+__all__ = ["RECORD", "SIDE", "Passing", "inspect", "perceptual_hash"]
 
 SIDE: Final = 16  # pixels of the tiny copy by which pictures with like hashes are compared
 RECORD: Final = np.dtype(
@@ -44,30 +45,43 @@ _ORIENTATION = 0x0112
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP")  # those that `read_image` takes
 
 
+class Passing(str):
+    """A reason that may be gone the next time though the file stays as it is: no right to read it, too little room."""
+
+    __slots__ = ()
+
+
 def inspect(pictures: PictureSet, index: int) -> NDArray[Any] | str:
     """Look at one picture.
 
     Returns:
-        One record of `RECORD`, or the reason why it cannot be read.
+        One record of `RECORD`, or the reason why it cannot be read; `Passing` where that is not the file's content.
     """
     record = np.zeros((), dtype=RECORD)
     try:
         path = pictures.path(index)
         if path is None or path.suffix.lower() == ".npy":
-            _of_numbers(record, pictures.pixels(index))
+            values = pictures.pixels(index)
+            if values.dtype != np.uint8:
+                check_range(values, f"Picture {shown(pictures.name(index))}")
+            _of_numbers(record, values)
         else:
             _of_file(record, path, shown(pictures.name(index)))
     except ImageError as error:
-        return str(error)
+        cause = error.__cause__
+        # what the system says has a number; what Pillow says of damaged files is an OSError too, but has none
+        passing = isinstance(cause, MemoryError) or getattr(cause, "errno", None) is not None
+        return Passing(error) if passing else str(error)
     except MemoryError:
-        return f"{pictures.name(index)} needs more memory than there is. Make it smaller first."
+        return Passing(f"{shown(pictures.name(index))} needs more memory than there is. Make it smaller first.")
     return record
 
 
 def _of_file(record: NDArray[Any], path: Path, name: str) -> None:
     try:
-        length = os.stat(path).st_size
-        data = path.read_bytes() if length <= _WHOLE else None
+        found = os.stat(path)
+        # a pipe or a device could be read for ever: `read_image` refuses those
+        data = path.read_bytes() if stat.S_ISREG(found.st_mode) and found.st_size <= _WHOLE else None
     except (OSError, ValueError):
         data = None  # `read_image` says why
     source: bytes | Path = path if data is None else data

@@ -21,7 +21,8 @@ class Average:
     After update t of T the average is `d_t * average + (1 - d_t) * weights` with d_t = min(decay, (1 + t) / (10 + t)),
     t from 0: at first the mean over about the last tenth of the steps so far, so that the beginning is forgotten, and
     over 1 / (1 - decay) steps in the end. Running statistics (buffers of decimal numbers) are averaged with the same
-    shares, as they belong to the weights; counters are taken as they are.
+    shares, as they belong to the weights; counters are taken as they are, and so are buffers that hold infinities from
+    the beginning (masks), which have no mean.
 
     Attributes:
         decay: share of the average that is kept at a step in the end, from 0 up to 1.
@@ -41,7 +42,9 @@ class Average:
         self._module = module
         self._swapped = False
         with torch.no_grad():
-            self._means = {name: _wide(value).clone() for name, value in _averaged(module).items()}
+            self._means = {
+                name: _wide(value).clone() for name, value in _decimals(module).items() if bool(value.isfinite().all())
+            }
 
     def decay_at(self, update: int) -> float:
         """Return the share of the average that update number `update` (from 0) keeps."""
@@ -52,7 +55,7 @@ class Average:
         """Take in the weights as they are now; call it after each step of the optimiser."""
         if self._swapped:
             raise RuntimeError("the module holds the average now: update it outside of swapped()")
-        held = _averaged(self._module)
+        held = self._held()
         keep = self.decay_at(self.updates)
         kinds: dict[tuple[torch.device, torch.dtype], tuple[list[Tensor], list[Tensor]]] = {}
         for name, value in held.items():
@@ -68,7 +71,7 @@ class Average:
         """Let the module hold the average, in place; afterwards, after an exception too, its own weights bit by bit."""
         if self._swapped:
             raise RuntimeError("the module holds the average already")
-        held = _averaged(self._module)
+        held = self._held()
         own = {name: value.clone() for name, value in held.items()}
         self._swapped = True
         try:
@@ -83,7 +86,7 @@ class Average:
     @torch.no_grad()
     def apply(self) -> None:
         """Write the average into the module, for good."""
-        for name, value in _averaged(self._module).items():
+        for name, value in self._held().items():
             value.copy_(self._means[name])
 
     def state(self) -> dict[str, Tensor]:
@@ -109,8 +112,12 @@ class Average:
             mean.copy_(state[f"mean.{name}"])
         self.updates = int(state[_UPDATES])
 
+    def _held(self) -> dict[str, Tensor]:
+        """Return what is averaged, as it is in the module."""
+        return {name: value for name, value in _decimals(self._module).items() if name in self._means}
 
-def _averaged(module: nn.Module) -> dict[str, Tensor]:
+
+def _decimals(module: nn.Module) -> dict[str, Tensor]:
     """Return the weights and running statistics of a module by name, those that are shared once."""
     held: dict[str, Tensor] = dict(module.named_parameters())
     held.update((name, value) for name, value in module.named_buffers() if value.is_floating_point())

@@ -16,9 +16,10 @@ from torch import Tensor
 
 import striate
 from striate import progress
-from striate.errors import DataError, OptionError
+from striate.errors import DataError, NetworkError, OptionError
 from striate.learn.descent.optimizers import make_optimizer, rule, set_rate
 from striate.learn.descent.undone import undone
+from striate.learn.freezing import asleep, wake
 from striate.learn.pictures.augment import Augment
 from striate.learn.pictures.feeding import Fed, Feed, feed
 from striate.learn.pictures.split import Split, split
@@ -51,7 +52,7 @@ def find_rate(
     batch: int = 64,
     augment: Any = "none",
     smoothing: float = 0.0,
-    frozen: Sequence[str] = (),
+    frozen: str | Sequence[str] = (),
     precision: str = "auto",
     labels: Any = None,
     seed: int = 0,
@@ -77,13 +78,15 @@ def find_rate(
         batch: pictures in a step.
         augment: as `fit` takes it.
         smoothing: of the labels, in [0, 1).
-        frozen: names of layers that do not learn.
+        frozen: names of layers, or of weights, that do not learn.
         precision: as `fit` takes it.
         labels: as `fit` takes them.
         seed: of the order of the pictures, augmentation and dropout.
 
     Raises:
         OptionError: a rate, a number of steps or a setting of the optimiser that makes no sense.
+        AddressError: `frozen` names what is not there.
+        NetworkError: nothing in it learns, or its weights are not float32.
         DataError: there are no pictures, or labels that the network has no classes for.
         Stopped: the user asked to stop.
 
@@ -92,12 +95,19 @@ def find_rate(
     _check(lowest, highest, steps, stop_at, batch)
     if not 0 <= smoothing < 1:
         raise OptionError(f"smoothing must be from 0 up to (not including) 1, got {smoothing}.")
+    if network.dtype != torch.float32:
+        kind = str(network.dtype).removeprefix("torch.")
+        raise NetworkError(
+            f"the weights of {network.name} are {kind}; they learn in float32, as `fit` makes them. Make them so "
+            "first: network.module.float()."
+        )
     started = time.perf_counter()
     rates = lowest * (highest / lowest) ** (np.arange(steps, dtype=np.float64) / (steps - 1))
     given = optimizer if isinstance(optimizer, torch.optim.Optimizer) else None
     name = type(optimizer).__name__ if given is not None else rule(str(optimizer)).name
     if given is not None and (momentum is not None or weight_decay is not None or frozen):
         raise OptionError("momentum, weight_decay and frozen are settled by the optimiser that was given.")
+    resting = (frozen,) if isinstance(frozen, str) else tuple(frozen)
     broken: dict[int, str] = {}
     with (
         _batches(
@@ -107,12 +117,12 @@ def find_rate(
     ):
         torch.manual_seed(number(seed, _TASK))  # of dropout; undone as well
         if given is None:
-            _let_learn(network, frozen)
+            wake(network.module, resting)
             taken = make_optimizer(name, network.module, rate=1.0, momentum=momentum, weight_decay=weight_decay)
         else:
             taken = _proportioned(given)
         network.module.train()
-        for part in _parts(network, frozen):
+        for part in asleep(network.module, resting):
             part.eval()
         losses, ended = _climb(
             network,
@@ -145,7 +155,7 @@ def find_rate(
                 "batch": batch,
                 "augment": str(augment),
                 "smoothing": smoothing,
-                "frozen": list(frozen),
+                "frozen": list(resting),
                 "precision": precision,
                 "seed": seed,
             },
@@ -283,9 +293,9 @@ def _check_classes(network: Network, images: Tensor, classes: int) -> None:
         )
 
 
-def _augment(value: Augment | str | Mapping[str, Any]) -> Augment:
-    if isinstance(value, Augment):
-        return value
+def _augment(value: Augment | str | Mapping[str, Any] | None) -> Augment:
+    if value is None or isinstance(value, Augment):
+        return value or Augment()
     return Augment.parse(value) if isinstance(value, str) else Augment.from_dict(dict(value))
 
 
@@ -299,22 +309,6 @@ def _check(lowest: float, highest: float, steps: int, stop_at: float, batch: int
         raise OptionError(f"stop_at must be above 1, got {stop_at}.")
     if batch < 1:
         raise OptionError(f"batch must be at least 1, got {batch}.")
-
-
-def _let_learn(network: Network, frozen: Sequence[str]) -> None:
-    """Let all weights learn but those that are frozen."""
-    for name, weight in network.module.named_parameters():
-        held = any(name == key or name.startswith(f"{key}.") for key in frozen)
-        if weight.is_floating_point():
-            weight.requires_grad_(not held)
-
-
-def _parts(network: Network, frozen: Sequence[str]) -> list[torch.nn.Module]:
-    return [
-        part
-        for address, part in network.module.named_modules()
-        if any(address == key or address.startswith(f"{key}.") for key in frozen)
-    ]
 
 
 def _proportioned(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:

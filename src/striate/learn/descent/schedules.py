@@ -135,7 +135,7 @@ def make_schedule(
     first: float | None = None,
     last: float | None = None,
     drop: float | None = None,
-    at: Sequence[float] | None = None,
+    at: float | Sequence[float] | None = None,
     patience: int | None = None,
     threshold: float | None = None,
 ) -> Schedule:
@@ -150,8 +150,8 @@ def make_schedule(
         first: factor at the first step ("one-cycle", 1/25; "triangle", 0.2).
         last: factor at the end; for "plateau" the least ("exponential" 0.01, "one-cycle" 4e-6, others 0).
         drop: what "step" and "plateau" multiply by (0.1).
-        at: shares of the steps at which "step" drops (0.5, 0.75).
-        patience: epochs without a lower loss that "plateau" bears (5).
+        at: shares of the steps at which "step" drops (0.5, 0.75), or one.
+        patience: epochs without a lower loss that "plateau" bears (5); those that are not validated do not count.
         threshold: share by which a loss has to be lower to count ("plateau", 1e-4).
 
     Raises:
@@ -170,7 +170,7 @@ def make_schedule(
         "first": first,
         "last": last,
         "drop": drop,
-        "at": None if at is None else tuple(map(float, at)),
+        "at": None if at is None else tuple(map(float, at if isinstance(at, Sequence) else (at,))),
         "patience": patience,
         "threshold": threshold,
     }

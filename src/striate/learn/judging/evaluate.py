@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +20,7 @@ import striate
 from striate import progress
 from striate.dataset import PictureSet, stream
 from striate.dataset import open as open_pictures
-from striate.errors import AddressError, DataError, ImageError, NetworkError
+from striate.errors import AddressError, DataError, ImageError, NetworkError, OutputError
 from striate.files import shown
 from striate.network import Network
 from striate.results.base import Recipe
@@ -31,9 +32,10 @@ from striate.running import run, undisturbed
 if TYPE_CHECKING:
     from striate.learn.run import Run
 
-__all__ = ["PREDICTIONS", "evaluate", "evaluation_of", "identity", "images_of", "labels_for", "mistakes"]
+__all__ = ["PREDICTIONS", "UNKEPT", "evaluate", "evaluation_of", "identity", "images_of", "labels_for", "mistakes"]
 
 PREDICTIONS: Final = "predictions.npz"  # in the folder of a run
+UNKEPT: Final = "The table of predictions could not be kept"  # how the note begins that says so
 TASK: Final = "evaluating"
 _VALUES: Final = 1 << 24  # numbers of pictures that a GPU is given at a time
 _NAMED: Final = 5  # things listed in an error
@@ -116,7 +118,7 @@ def evaluation_of(run: Run, *, network: Network | None = None, again: bool = Fal
     """Return what the best network of a run says of the pictures that it was validated on.
 
     The table is read from `predictions.npz` in the folder of the run, when it is there and of this network and these
-    pictures; otherwise it is made, and written there.
+    pictures; otherwise it is made, and written there. Where that cannot be, its notes say so, beginning with `UNKEPT`.
 
     Args:
         run: that is over.
@@ -126,7 +128,6 @@ def evaluation_of(run: Run, *, network: Network | None = None, again: bool = Fal
     Raises:
         DataError: it was trained without validation pictures, or they are not there any more.
         NetworkError: the network cannot be loaded or run.
-        OutputError: the table cannot be written.
         Stopped: someone asked to stop.
     """
     split = run.split
@@ -142,9 +143,16 @@ def evaluation_of(run: Run, *, network: Network | None = None, again: bool = Fal
     if not again and path.is_file():
         with contextlib.suppress(DataError):  # then it is made again
             marks = {"weights": asked.weights_hash, "pictures": identity(split.validation, indices, labels)}
-            return Evaluation.load(path, **marks)
+            found = Evaluation.load(path, **marks)
+            # the same weights may be asked for another size, or with other statistics
+            if found.recipe.input == json.loads(json.dumps(asked.spec.brief())):
+                return found
     made = evaluate(asked, split.validation, indices, labels)
-    made.save(path)
+    try:
+        made.save(path)
+    except OutputError as error:  # a run may lie where nobody may write
+        note = f"{UNKEPT}, so it is made again each time: {error}"
+        return replace(made, recipe=replace(made.recipe, notes=(*made.recipe.notes, note)))
     return made
 
 
@@ -304,6 +312,12 @@ def _notes(network: Network, pictures: PictureSet, own: bool) -> list[str]:
     """Say what was assumed of labels that the pictures bring along."""
     if own and pictures.class_names is None and network.class_names is not None:
         return ["The labels have no names: they are taken for the indices of the network's classes."]
+    if own and pictures.class_names is not None and network.class_names is None:
+        names = [*pictures.class_names[:_NAMED], *(["..."] if len(pictures.class_names) > _NAMED else [])]
+        return [
+            f"The network has no names for its classes: those of the pictures are taken for its first "
+            f"{len(pictures.class_names)}, in this order: {', '.join(names)}."
+        ]
     return []
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 import striate
 from striate import progress
+from striate.address import class_name
 from striate.dataset import PictureSet
 from striate.errors import DataError, ImageError, OptionError
 from striate.geometry import Field
@@ -232,7 +233,7 @@ def _snapshot(
 def _name(names: Sequence[str] | None, label: int) -> str:
     if label < 0:
         return ""
-    return f"class {label}" if names is None else names[label].split(",")[0].strip()
+    return f"class {label}" if names is None else class_name(names, label)
 
 
 def _with_made(one: Snapshot, pixels: Pixels, reached: float) -> Snapshot:

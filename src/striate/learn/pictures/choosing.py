@@ -32,9 +32,11 @@ def named_classes(pictures: PictureSet, indices: Indices, notes: list[str]) -> t
     labels = pictures.labels[indices]
     present = np.unique(labels)
     if pictures.class_names is not None and len(present) < len(pictures.class_names):
-        empty = [name for index, name in enumerate(pictures.class_names) if index not in set(present.tolist())]
+        there = set(present.tolist())
+        empty = [name for index, name in enumerate(pictures.class_names) if index not in there]
         notes.append(f"{classes(len(empty))} without training pictures left out ({some(empty)}).")
-    names = tuple(_names(pictures)[int(index)] for index in present)
+    called = _names(pictures)
+    names = tuple(called[index] for index in present.tolist())
     return names, np.searchsorted(present, labels).astype(np.int64)
 
 
@@ -45,12 +47,14 @@ def matched(train: PictureSet, names: Sequence[str], other: PictureSet, indices:
         DataError: they have classes that training lacks.
     """
     called = _names(other if other.class_names is not None else train, other.labels)
-    number = {_plain(name): index for index, name in enumerate(names)}
+    alike = {_plain(name): index for index, name in enumerate(names)}
+    number = {**alike, **{name: index for index, name in enumerate(names)}}  # the very name goes before one alike
     labels = other.labels[indices]
     present = np.unique(labels)
-    lacking = [called[int(index)] for index in present if _plain(called[int(index)]) not in number]
+    found = [number.get(called[index], alike.get(_plain(called[index]))) for index in present.tolist()]
+    lacking = [called[index] for index, label in zip(present.tolist(), found, strict=True) if label is None]
     if lacking:
-        close = get_close_matches(_plain(lacking[0]).lower(), [name.lower() for name in number], n=1, cutoff=0.8)
+        close = get_close_matches(_plain(lacking[0]).lower(), [name.lower() for name in alike], n=1, cutoff=0.8)
         meant = next((name for name in names if close and _plain(name).lower() == close[0]), None)
         hint = f" Is {shown(lacking[0])} meant to be {shown(meant)}?" if meant is not None else ""
         raise DataError(
@@ -58,8 +62,7 @@ def matched(train: PictureSet, names: Sequence[str], other: PictureSet, indices:
             f"{hint} Classes are told apart by their names, and a network cannot say what it was never shown: add "
             "training pictures, or take those validation pictures away."
         )
-    numbers = np.array([number[_plain(called[int(index)])] for index in present], dtype=np.int64)
-    return np.asarray(numbers[np.searchsorted(present, labels)])
+    return np.asarray(np.array(found, dtype=np.int64)[np.searchsorted(present, labels)])
 
 
 def choose(

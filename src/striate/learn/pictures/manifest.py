@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from striate.dataset import PictureSet
 from striate.errors import DataError
-from striate.files import one_line, shown, write_bytes
+from striate.files import csv_text, one_line, shown, write_bytes
 from striate.results.words import count
 
 __all__ = ["FORMAT", "LEFT_OUT", "Found", "find", "read", "write"]
@@ -60,9 +60,7 @@ def write(path: str | os.PathLike[str], about: Mapping[str, Any], rows: Sequence
     text.write(f"# {FORMAT}\n")
     for name, value in about.items():
         text.write(f"# {name}: {json.dumps(value)}\n")
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(_COLUMNS)
-    table.writerows(rows)
+    text.write(csv_text([_COLUMNS, *rows]))
     return write_bytes(path, text.getvalue().encode("utf-8", "surrogateescape"))
 
 

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -77,6 +77,9 @@ class OnDisk(Store):
             Stopped: the user asked to stop.
         """
         owned: Path | None = None
+        if (there := cls.found(folder, key)) is not None:  # also in a folder that may only be read
+            reader.close()
+            return cls(there)
         try:
             if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -194,13 +197,25 @@ def _beside(path: Path) -> Path:
 def _only_one(path: Path) -> Iterator[None]:
     """Let other processes that want the same file wait until it is there."""
     lock = path.with_suffix(".lock")
-    with open(lock, "w", encoding="ascii") as stream:
-        if fcntl is not None:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
+    while True:
+        with open(lock, "w", encoding="ascii") as stream:
+            if fcntl is not None:
+                fcntl.flock(stream, fcntl.LOCK_EX)
+                if not _still(stream, lock):  # whoever held it has removed it: another may have made a new one
+                    continue
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
+            return
+
+
+def _still(stream: IO[str], path: Path) -> bool:
+    """Whether an open file still has its name."""
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), os.stat(path))
+    except OSError:
+        return False
 
 
 def _remove(folder: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch.utils.data import Subset
 
 from striate import dataset
 from striate.dataset import PictureSet
@@ -319,8 +320,10 @@ def _refuse_same(
     same: list[str] = []
     if other is train:
         same = [train.name(index) for index in np.intersect1d(chosen, other_chosen).tolist()]
-    elif (held := getattr(train, "dataset", None)) is not None and held is getattr(other, "dataset", None):
-        same = [other.name(index) for index in other_chosen.tolist()]
+    else:
+        (held, mine), (beside, yours) = _items(train, chosen), _items(other, other_chosen)
+        if held is not None and held is beside:
+            same = [other.name(index) for index in other_chosen[np.isin(yours, mine)].tolist()]
     same = same or [other.name(int(other_chosen[place])) for _, place in same_file(ours, theirs)]
     if same:
         raise DataError(
@@ -329,6 +332,15 @@ def _refuse_same(
             "what it has learnt by heart. Give other pictures, or leave validation out to have a share of each class "
             "held out."
         )
+
+
+def _items(pictures: PictureSet, indices: Indices) -> tuple[Any, Indices]:
+    """Return the data set that pictures are items of, below all sub-sets, and which items; None for other sets."""
+    held = getattr(pictures, "dataset", None)
+    while isinstance(held, Subset):
+        indices = np.asarray(held.indices, dtype=np.int64)[indices]
+        held = held.dataset
+    return held, indices
 
 
 def _labelled(pictures: PictureSet, indices: Indices, kind: str, notes: list[str]) -> Indices:

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from striate import nets
-from striate.errors import NetworkError
+from striate.errors import NetworkError, OptionError
 from striate.nets.wrapped import PREFIX, is_ours
 from striate.zoo import BUILT_IN
 
@@ -26,7 +26,13 @@ def named(text: str, pretrained: bool) -> tuple[str, list[str]]:
             raise NetworkError(f"{text} has no trained weights. Leave pretrained out, or take timm: or torchvision:.")
         return text, []
     if colon and library in LIBRARIES:
-        return f"{library}:{name.partition(',')[0]}", []
+        plain, *more = (part.strip() for part in name.split(","))
+        if ignored := [part for part in more if not part.startswith("classes=")]:  # those are the pictures'
+            raise OptionError(
+                f"{text}: {', '.join(ignored)} would be ignored. Channels and size are said by themselves (channels=, "
+                "size=, --channels, --size)."
+            )
+        return f"{library}:{plain}", []
     if text in BUILT_IN:
         return f"timm:{text}", []
     ours = None if pretrained else _ours(text)

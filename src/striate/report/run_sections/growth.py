@@ -8,6 +8,7 @@ from typing import Any
 from striate.learn.judging.snapshots import develop
 from striate.report.pictures import photo_uri
 from striate.report.run_visit import RunVisit
+from striate.results._charts import short_name
 
 __all__ = ["PLACE", "TITLE", "build"]
 
@@ -16,6 +17,7 @@ TITLE = "What units came to look for"
 
 UNITS = 3
 STEPS = 64
+LETTERS = 20  # of a class below a picture
 
 
 def build(told: RunVisit) -> Mapping[str, Any] | None:
@@ -35,6 +37,7 @@ def build(told: RunVisit) -> Mapping[str, Any] | None:
                     {
                         "epoch": epoch,
                         "one": one,
+                        "common": short_name(one.common, LETTERS),
                         "uri": photo_uri(one.patch),
                         "small": max(one.patch.shape[:2]) < 96,
                         "made": None if one.made is None else photo_uri(one.made),
