@@ -15,7 +15,7 @@ import pytest
 from atlas.networks import awkward, pictures, pixels
 from striate import atlas, dataset, progress
 from striate.atlas import building, merging
-from striate.atlas.locking import locked
+from striate.atlas.building import held
 from striate.atlas.opened import Atlas
 from striate.errors import AtlasError, DataError, OutputError, Stopped
 from striate.images import encode_png
@@ -143,19 +143,19 @@ def test_another_build_after_an_interrupted_one_is_refused(tmp_path: Path, monke
 
 def test_a_second_build_is_refused_and_a_dead_ones_lock_is_not(tmp_path: Path) -> None:
     (tmp_path / "lock").write_text(json.dumps({"pid": 1, "host": "elsewhere"}), encoding="utf-8")
-    with locked(tmp_path):
+    with held(tmp_path):
         child = multiprocessing.get_context("fork").Process(target=_held, args=(tmp_path,))
         child.start()
         child.join(30)
         assert child.exitcode == 7
-    with locked(tmp_path):
+    with held(tmp_path):
         pass
     assert not (tmp_path / "lock").exists()
 
 
 def _held(folder: Path) -> None:
     try:
-        with locked(folder):
+        with held(folder):
             os._exit(0)
     except AtlasError as error:
         os._exit(7 if "another process (" in str(error) and "is building the atlas" in str(error) else 1)

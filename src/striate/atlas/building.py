@@ -6,13 +6,12 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Collection, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
 from striate import dataset
 from striate.atlas import opened, store
-from striate.atlas.locking import locked
 from striate.atlas.merging import merge
 from striate.atlas.opened import Atlas
 from striate.atlas.planning import Plan, is_steady, make_plan, settings_of
@@ -22,6 +21,7 @@ from striate.atlas.shares import is_finished
 from striate.dataset.pictures import PictureSet
 from striate.errors import AtlasError, DataError, OptionError, OutputError
 from striate.files import shown, write_text
+from striate.locking import locked
 from striate.network import Network
 
 __all__ = ["build"]
@@ -105,13 +105,30 @@ def build(
 
         def hold() -> None:
             _check_free(folder)
-            stack.enter_context(locked(folder))
+            stack.enter_context(held(folder))
 
         ranks.together(hold, first_only=True)
         done: set[str] = set()
         while kind := _step(network, pictures, folder, layers, features, given, ranks, workers, done):
             done.add(kind)
     return opened.open(folder)
+
+
+def held(folder: Path) -> AbstractContextManager[None]:
+    """Keep other processes from building in a folder.
+
+    Raises:
+        AtlasError: another process builds there.
+        OutputError: nothing can be written there.
+    """
+
+    def busy(who: str) -> AtlasError:
+        return AtlasError(
+            f"another process{who} is building the atlas {shown(folder)}. Wait for it, stop it, or build into another "
+            "folder."
+        )
+
+    return locked(folder, "the atlas", busy)
 
 
 def _check(given: dict[str, Any]) -> None:

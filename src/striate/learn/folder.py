@@ -20,18 +20,13 @@ import contextlib
 import json
 import os
 import re
-import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from striate.errors import OutputError, TrainingError
 from striate.files import one_line, shown, write_text
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from striate.locking import locked
 
 __all__ = ["FORMAT", "Folder"]
 
@@ -182,57 +177,15 @@ class Folder:
             TrainingError: another process trains here.
             OutputError: nothing can be written here.
         """
-        file = self.path / "lock"
-        made = not self.path.exists()
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            handle = _locked(file)
-        except OSError as error:
-            raise OutputError(
-                f"Cannot write into {shown(self.path)}: {error.strerror or error}. Choose another place for the run, "
-                "or get the right there."
-            ) from error
-        try:
+
+        def busy(who: str) -> TrainingError:
+            return TrainingError(
+                f"another process{who} trains in {shown(self.path)}. Wait for it, stop it, or train into another "
+                "folder."
+            )
+
+        with locked(self.path, "the run", busy):
             yield
-        finally:
-            with contextlib.suppress(OSError):
-                file.unlink()  # before it is let go, so that nobody waits for a file that is gone
-            os.close(handle)
-            if made:
-                with contextlib.suppress(OSError):  # not empty: there is a run now
-                    self.path.rmdir()
-
-
-def _locked(file: Path) -> int:
-    """Open a file and lock it.
-
-    Raises:
-        TrainingError: another process has it.
-        OSError: it cannot be opened.
-    """
-    while True:
-        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            if fcntl is not None:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            who = os.pread(handle, 200, 0).decode("utf-8", "replace").strip()
-            os.close(handle)
-            raise TrainingError(
-                f"another process{f' ({who})' if who else ''} trains in {shown(file.parent)}. Wait for it, stop it, or "
-                "train into another folder."
-            ) from error
-        except BaseException:
-            os.close(handle)
-            raise
-        with contextlib.suppress(OSError):
-            if os.path.samestat(os.fstat(handle), os.stat(file)):
-                break
-        os.close(handle)  # its holder removed it meanwhile: take the new one
-    with contextlib.suppress(OSError):  # a full disk is told of where it matters
-        os.ftruncate(handle, 0)
-        os.write(handle, f"{os.getpid()} on {socket.gethostname()}".encode())
-    return handle
 
 
 def _numbered(folder: Path, pattern: re.Pattern[str]) -> dict[int, Path]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -13,12 +15,14 @@ from matplotlib.patches import Rectangle
 from striate import drawing
 from striate.geometry import Box
 from striate.results._fonts import writable
-from striate.results._gallery import DENSITY
+from striate.results._gallery import DENSITY, blank
 from striate.results.drawn import Pixels
 
-__all__ = ["draw_frame", "draw_image", "inch_axes", "rasterised", "write"]
+__all__ = ["draw_frame", "draw_image", "inch_axes", "rasterised", "under_words", "write"]
 
 _LEAST: Final = 0.07  # side of the smallest frame, inches
+_MARGIN: Final = 0.3
+_LETTERS: Final = 14.5  # of 8.5 points that fit in an inch
 
 
 def inch_axes(made: Figure) -> Axes:
@@ -38,6 +42,35 @@ def rasterised(made: Figure) -> Pixels:
     canvas = FigureCanvasAgg(made)
     canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib leaves it untyped
     return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()  # type: ignore[no-untyped-call]
+
+
+def under_words(
+    title: str,
+    words: str,
+    size: tuple[float, float],
+    draw: Callable[[Axes, float, float], None],
+    *,
+    gap: float = 0.2,
+) -> Figure:
+    """Draw a chart under its title and its words.
+
+    Args:
+        title: in bold.
+        words: broken into lines as wide as the chart.
+        size: width and height of the chart, inches.
+        draw: draws it, given axes, left and top in inches.
+        gap: between words and chart, inches.
+    """
+    width, height = size
+    lines = textwrap.wrap(words, round(width * _LETTERS))
+    head = 0.35 + len(lines) * 0.165 + gap
+    made = blank(width + 2 * _MARGIN, head + height + 2 * _MARGIN)
+    axes = inch_axes(made)
+    write(axes, _MARGIN, _MARGIN, title, size=13, weight="bold", above=False)
+    for index, line in enumerate(lines):
+        write(axes, _MARGIN, _MARGIN + 0.35 + index * 0.165, line, size=8.5, above=False)
+    draw(axes, _MARGIN, _MARGIN + head)
+    return made
 
 
 def draw_frame(axes: Axes, box: Box, corner: tuple[float, float], scale: float, ends: tuple[float, float]) -> None:

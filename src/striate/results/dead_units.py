@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from striate import drawing
 from striate.results._gallery import GREY, MONOSPACE, blank
-from striate.results._inches import inch_axes, rasterised, write
+from striate.results._inches import inch_axes, rasterised, under_words, write
 from striate.results._lives import draw_spread, percent, short
 from striate.results.base import Json, Result
 from striate.results.drawn import Drawing
@@ -22,7 +21,6 @@ from striate.results.words import count, number
 
 __all__ = ["DeadUnits", "LayerLife"]
 
-_MARGIN: Final = 0.3
 _ROW: Final = 0.2
 _NAME: Final = 2.5  # width of the columns, inches
 _NEXT: Final = 1.9
@@ -31,7 +29,6 @@ _COUNTS: Final = 2.0
 _FIRES: Final = 1.9
 _GAP: Final = 0.2
 _WIDTH: Final = _NAME + _NEXT + _TRACK + _COUNTS + _FIRES + 4 * _GAP
-_LETTERS: Final = 14.5  # of 8.5 points that fit in an inch
 
 
 _KEY: Final = "Thin: from the unit that fires least to the one that fires most; thick: the inner 80 %; dot: the median."
@@ -186,15 +183,7 @@ class DeadUnits(Result):
 
     def figure(self) -> Figure:
         """Draw the chart under the words."""
-        lines = textwrap.wrap(self.caption(), round(_WIDTH * _LETTERS))
-        head = 0.35 + len(lines) * 0.165 + 0.2
-        made = blank(_WIDTH + 2 * _MARGIN, head + self._height + 2 * _MARGIN)
-        axes = inch_axes(made)
-        write(axes, _MARGIN, _MARGIN, self.recipe.lens, size=13, weight="bold", above=False)
-        for index, line in enumerate(lines):
-            write(axes, _MARGIN, _MARGIN + 0.35 + index * 0.165, line, size=8.5, above=False)
-        self._draw(axes, _MARGIN, _MARGIN + head)
-        return made
+        return under_words(self.recipe.lens, self.caption(), (_WIDTH, self._height), self._draw)
 
     @property
     def _gates(self) -> dict[object, LayerLife]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from striate import drawing
 from striate.results._gallery import GREY, MONOSPACE, blank
-from striate.results._inches import inch_axes, rasterised, write
+from striate.results._inches import inch_axes, rasterised, under_words, write
 from striate.results._lives import percent, short
 from striate.results.base import Json, Result
 from striate.results.drawn import Drawing
@@ -25,7 +24,6 @@ from striate.results.words import count, number
 
 __all__ = ["LayerSignals", "Signals", "Spread"]
 
-_MARGIN: Final = 0.3
 _ROW: Final = 0.36
 _RIDGE: Final = 0.46  # height of a ridge: it may reach into the row above
 _NAME: Final = 2.3  # width of the columns, inches
@@ -33,7 +31,6 @@ _CHART: Final = 3.0
 _SAYS: Final = 1.5
 _GAP: Final = 0.2
 _WIDTH: Final = _NAME + 2 * (_CHART + _SAYS) + 4 * _GAP
-_LETTERS: Final = 14.5  # of 8.5 points that fit in an inch
 _BINS: Final = 90
 _CUT: Final = 0.002  # share of the values that may lie beyond either end of the chart
 
@@ -194,15 +191,7 @@ class Signals(Result):
 
     def figure(self) -> Figure:
         """Draw the ridges under the words."""
-        lines = textwrap.wrap(self.caption(), round(_WIDTH * _LETTERS))
-        head = 0.35 + len(lines) * 0.165 + 0.25
-        made = blank(_WIDTH + 2 * _MARGIN, head + self._height + 2 * _MARGIN)
-        axes = inch_axes(made)
-        write(axes, _MARGIN, _MARGIN, self.recipe.lens, size=13, weight="bold", above=False)
-        for index, line in enumerate(lines):
-            write(axes, _MARGIN, _MARGIN + 0.35 + index * 0.165, line, size=8.5, above=False)
-        self._draw(axes, _MARGIN, _MARGIN + head)
-        return made
+        return under_words(self.recipe.lens, self.caption(), (_WIDTH, self._height), self._draw, gap=0.25)
 
     # --- drawing
 

@@ -1,4 +1,4 @@
-"""One build at a time in one folder. The system lets go of the lock when its process ends, however it ends."""
+"""One process at a time in one folder. The system lets go of the lock when its process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from striate.errors import AtlasError, OutputError
+from striate.errors import OutputError, StriateError
 from striate.files import shown
 
 try:
@@ -21,29 +21,31 @@ __all__ = ["locked"]
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of an atlas; its file says who does.
+def locked(folder: Path, thing: str, busy: Callable[[str], StriateError]) -> Iterator[None]:
+    """Hold the lock of a folder; its file says who does.
 
     A lock whose process is gone is no lock: the system has taken it back.
 
     Args:
-        folder: of the atlas; made where it is missing, and removed again if nothing was put into it.
+        folder: made where it is missing, and removed again if nothing was put into it.
+        thing: what the folder holds, in words: "the atlas".
+        busy: makes the error for a folder that another process has, from who that is (" (81 on mole)", or nothing).
 
     Raises:
-        AtlasError: another process builds there.
+        StriateError: another process has it: what `busy` made.
         OutputError: nothing can be written there.
     """
     made = not folder.exists()
     file = folder / "lock"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = _taken(file)
+        handle = _taken(file, busy)
     except OSError as error:
         if isinstance(error, OutputError):
             raise
         raise OutputError(
-            f"Cannot write into {shown(folder)}: {error.strerror or error}. Choose another place for the atlas, or get "
-            "the right there."
+            f"Cannot write into {shown(folder)}: {error.strerror or error}. Choose another place for {thing}, or "
+            "get the right there."
         ) from error
     try:
         yield
@@ -52,15 +54,15 @@ def locked(folder: Path) -> Iterator[None]:
             file.unlink()  # before it is let go, so that nobody waits for a file that is gone
         os.close(handle)
         if made:
-            with contextlib.suppress(OSError):  # not empty: there is an atlas now, or part of one
+            with contextlib.suppress(OSError):  # not empty: there is something now, or part of it
                 folder.rmdir()
 
 
-def _taken(file: Path) -> int:
+def _taken(file: Path, busy: Callable[[str], StriateError]) -> int:
     """Open the file and lock it.
 
     Raises:
-        AtlasError: another process has it.
+        StriateError: another process has it.
         OSError: it cannot be written.
     """
     while True:
@@ -71,10 +73,7 @@ def _taken(file: Path) -> int:
         except BlockingIOError as error:
             who = _holder(handle)
             os.close(handle)
-            raise AtlasError(
-                f"another process{who} is building the atlas {shown(file.parent)}. Wait for it, stop it, or build "
-                "into another folder."
-            ) from error
+            raise busy(who) from error
         except BaseException:
             os.close(handle)
             raise
@@ -82,8 +81,9 @@ def _taken(file: Path) -> int:
             if os.path.samestat(os.fstat(handle), os.stat(file)):
                 break
         os.close(handle)  # its holder removed it meanwhile: take the new one
-    os.ftruncate(handle, 0)
-    os.write(handle, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
+    with contextlib.suppress(OSError):  # a full disk is told of where it matters
+        os.ftruncate(handle, 0)
+        os.write(handle, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
     return handle
 
 
