@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -115,7 +116,8 @@ def test_report(run, monkeypatch, capsys):
 
 def test_what_is_made_of_a_run_that_may_not_be_written_into_goes_here(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("striate.report.run_sections.growth.STEPS", 0)
-    monkeypatch.setattr("os.access", lambda *_, **__: False)  # whoever runs this may be root, who may write anywhere
+    # whoever runs this may be root, who may write anywhere
+    monkeypatch.setattr("os.access", lambda _, mode, **__: not mode & os.W_OK)
     monkeypatch.chdir(tmp_path)
     assert main(["evaluate", str(run.path)]) == 0
     assert main(["report", str(run.path), "--worst", "0"]) == 0
