@@ -12,9 +12,11 @@ DEVELOPMENT := $(VENV)/.installed-for-development
 DEMO := $(VENV)/.installed-for-demo
 # Test processes. Each keeps to one thread (tests/conftest.py), which is fastest for small networks.
 JOBS ?= auto
+# `make demo DEMO_OPTIONS=--no-serve` ends with the report.
+DEMO_OPTIONS ?=
 
 help:
-	@echo "make demo    look at four photographs with a trained network, and write a report"
+	@echo "make demo    look at four photographs with a trained network, write a report, and serve the microscope"
 	@echo "make env     make $(VENV) with everything that development needs"
 	@echo "make test    run every check: style, types, floors, tests"
 	@echo "make long    run the checks that take minutes, such as builds killed at 20 moments"
@@ -46,7 +48,7 @@ env: $(DEVELOPMENT)
 
 # An environment made for development serves the demo too.
 demo: $(if $(wildcard $(DEVELOPMENT)),$(DEVELOPMENT),$(DEMO))
-	@$(BIN)/striate demo
+	@$(BIN)/striate demo $(DEMO_OPTIONS)
 
 lint: env
 	$(BIN)/ruff check

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -168,3 +169,16 @@ def test_statuses():
     assert gated.box(3, 3, own=True) == (3, 3, 3, 3)
     unknown = Field(unknown_span(), PIXELS, (8, 8))
     assert (unknown.status, unknown.size, unknown.box(3, 3)) == ("unknown", None, (0, 0, 7, 7))
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_the_unit_nearest_to_the_middle_of_a_window_is_the_one_of_that_window(stride):
+    span = convolved(input_span(40), kernel=5, stride=stride, padding=2, dilation=1)
+    field = Field(span, span, (40, 40))
+    units = (40 + 4 - 5) // stride + 1
+    for unit in range(units):
+        low, high = span.window(unit)
+        middle = (low + high + 1) / 2
+        assert field.nearest(middle, middle, (units, units)) == (unit, unit)
+        assert field.nearest(middle + stride / 2 - 0.01, middle - stride / 2 + 0.01, (units, units)) == (unit, unit)
+    assert field.nearest(-5, 99, (units, units)) == (0, units - 1)

@@ -37,6 +37,7 @@ __all__ = [
     "resample_bilinear",
     "rgb",
     "sheet",
+    "transparent",
 ]
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
@@ -239,6 +240,22 @@ def overlay(picture: Pixels, values: Numbers, *, signed: bool, strength: float =
     values = np.clip(np.nan_to_num(values, nan=0.0), -1 if signed else 0, 1)
     colours = diverging(np.sign(values)) if signed else magma(values)
     return _mix(_muted(picture, mute), colours, strength * np.abs(values))
+
+
+def transparent(values: Numbers, *, signed: bool) -> Pixels:
+    """Draw a map to be laid over a picture by whoever shows it: the larger a value, the more opaque.
+
+    Args:
+        values: float, shape (H, W), in [0, 1], with a sign in [-1, 1]; what lies outside counts as the nearer end.
+        signed: the two colours of `diverging` instead of `magma`.
+
+    Returns:
+        uint8 RGBA, shape (H, W, 4), nothing to be seen where the value is 0 or no number.
+    """
+    values = np.clip(np.nan_to_num(_floats(values), nan=0.0), -1 if signed else 0, 1)
+    colours = diverging(np.sign(values)) if signed else magma(values)
+    opacity = np.rint(np.abs(values) * 255).astype(np.uint8)
+    return np.concatenate([colours, opacity[:, :, None]], axis=2)
 
 
 def _muted(picture: Pixels, mute: float) -> Pixels:

@@ -367,3 +367,26 @@ class Field:
             top, bottom = min(max(top, 0), height - 1), min(max(bottom, 0), height - 1)
             left, right = min(max(left, 0), width - 1), min(max(right, 0), width - 1)
         return top, left, bottom, right
+
+    def nearest(self, row: float, column: float, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the unit whose window has its middle nearest to a place in the picture.
+
+        Args:
+            row: of the place, pixels; 0 is the upper edge of the picture.
+            column: likewise; 0 is the left edge.
+            size: height and width of the map.
+
+        Returns:
+            Row and column of the unit; where fields are unknown, the one at the same share of the map.
+        """
+        found = []
+        for span, place, units, pixels in zip(self.spans, (row, column), size, self.picture, strict=True):
+            if self.status == "unknown":
+                unit = floor(place / pixels * units)
+            elif span.jump == 0:
+                unit = 0
+            else:  # pixel p reaches from p to p + 1
+                middle = float(span.low + span.high) / 2 + 0.5
+                unit = floor((place - middle) / float(span.jump) + 0.5)
+            found.append(min(max(unit, 0), units - 1))
+        return found[0], found[1]

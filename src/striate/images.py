@@ -290,15 +290,18 @@ def quietly() -> Iterator[None]:
         yield
 
 
-def read_array(path: str | os.PathLike[str], channels: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+def read_array(
+    path: str | os.PathLike[str] | bytes, channels: int, *, name: str | None = None
+) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Read a picture of any number of channels from a NumPy file (`.npy`), as numbers from 0 to 1.
 
     This is the way for what picture formats cannot hold: 2 or 12 channels, depth, several bands. Pickled objects are
     refused. Where both ends of the shape could be the channels, the last is taken.
 
     Args:
-        path: a `.npy` file of shape (H, W), (H, W, C) or (C, H, W); uint8 in 0..255, or float in [0, 1].
+        path: a `.npy` file of shape (H, W), (H, W, C) or (C, H, W); uint8 in 0..255, or float in [0, 1]; or its bytes.
         channels: C, as the network takes it; (H, W) counts as one.
+        name: what to call it in errors; its path unless given.
 
     Returns:
         The picture, shape (H, W, C), float32 in [0, 1]; uint8 was divided by 255.
@@ -306,7 +309,8 @@ def read_array(path: str | os.PathLike[str], channels: int) -> np.ndarray[Any, n
     Raises:
         ImageError: the file is missing, cut off, no `.npy`, of another shape or type, or has numbers outside [0, 1].
     """
-    name = shown(path)
+    if name is None:
+        name = "The array" if isinstance(path, bytes) else shown(path)
     with opened(path, name) as stream:
         values = _load_npy(stream, name)
     shape = " x ".join(str(side) for side in values.shape)

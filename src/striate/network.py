@@ -5,6 +5,7 @@ Holds and runs them; where networks come from is `sources`, what is inside is `t
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
@@ -232,6 +235,32 @@ class Network:
             return self.spec.preprocess(picture)
         except ImageError as error:
             raise ImageError(f"{path}: {error}") from error
+
+    def prepare(self, pictures: Sequence[Image.Image | NDArray[Any]]) -> Tensor:
+        """Turn pictures that are decoded already into a normalised batch.
+
+        Args:
+            pictures: Pillow images with as many bands as there are channels, or arrays (H, W, C), uint8 or float in
+                [0, 1].
+
+        Returns:
+            Shape (N, C, H, W), float32, on the CPU.
+
+        Raises:
+            OptionError: the number of bands is not the number of channels.
+        """
+        return torch.stack([self.spec.preprocess(picture) for picture in pictures])
+
+    def twin(self) -> Network:
+        """Return a network with the same weights, in the same memory, in modules of its own.
+
+        Two threads can look into a network and its twin at a time: hooks and locks belong to modules. What the weights
+        are changed to is changed in both.
+        """
+        tensors = chain(self.module.parameters(), self.module.buffers())
+        other = copy.copy(self)
+        other.module = copy.deepcopy(self.module, {id(held): held for held in tensors})
+        return other
 
     # --- knowing
 

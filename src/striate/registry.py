@@ -59,6 +59,11 @@ class Option:
     help: str
     objects: bool = False
 
+    @property
+    def names_files(self) -> bool:
+        """Whether text given for it is the name of a file: a picture, of another kind than what is looked at."""
+        return any(word in self.annotation for word in ("PathLike", "Path", "Images"))
+
     def parse(self, text: str) -> int | float | bool | str:
         """Read one value of this option from text.
 

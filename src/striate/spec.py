@@ -172,14 +172,40 @@ class InputSpec:
         """Resize and crop a picture to the input's size, pixel for pixel as torchvision does."""
         return self._cropped(self._resized(picture))
 
+    def seen(self, height: int, width: int) -> tuple[float, float, float, float]:
+        """Return the part of a picture that the network sees.
+
+        Args:
+            height: of the picture, pixels.
+            width: likewise.
+
+        Returns:
+            Top, left, bottom and right edge of that part, in pixels of the picture; outside it where the crop is
+            filled up with black. It is as many times as large as the input, down and across.
+
+        Raises:
+            ImageError: resized, the picture would be too large.
+        """
+        wide, high = self._wanted(width, height)
+        # of the crop in the resized picture, as `_cropped` places it
+        top, left = (
+            round((found - wanted) / 2) if found >= wanted else -((wanted - found) // 2)
+            for found, wanted in ((high, self.height), (wide, self.width))
+        )
+        down, across = height / high, width / wide
+        return top * down, left * across, (top + self.height) * down, (left + self.width) * across
+
     def _resized(self, picture: Image.Image) -> Image.Image:
-        filter_ = _FILTERS[self.interpolation]
+        wanted = self._wanted(*picture.size)
+        return picture if wanted == picture.size else picture.resize(wanted, _FILTERS[self.interpolation])
+
+    def _wanted(self, width: int, height: int) -> tuple[int, int]:
+        """Return width and height that a picture is resized to before it is cropped."""
         target = self.resize
         if target is None and self.crop == "none":
             target = self.size
         if isinstance(target, tuple):
-            return picture.resize((target[1], target[0]), filter_)
-        width, height = picture.size
+            return target[1], target[0]
         if target is None:  # just large enough that the crop is filled
             scale = max(self.height / height, self.width / width)
             wanted = (max(self.width, round(width * scale)), max(self.height, round(height * scale)))
@@ -192,7 +218,7 @@ class InputSpec:
                 f"a picture of {width} x {height} pixels would become {wanted[0]} x {wanted[1]} before it is cropped, "
                 "which is too large. Crop it to a less extreme shape first."
             )
-        return picture if wanted == picture.size else picture.resize(wanted, filter_)
+        return wanted
 
     def _cropped(self, picture: Image.Image) -> Image.Image:
         width, height = picture.size

@@ -311,3 +311,30 @@ def patch_value(network, image, target):
     channel, position = unit.split("@")
     row, column = map(int, position.split(","))
     return float(tap.activations(network, image[None], [place]).outputs[place][0, int(channel), row, column])
+
+
+def test_cells_are_the_patches_fitted_into_squares(network, atlas):
+    found = patches(network, atlas, ["second:0", "second:3"], top=2, beside="none")
+    cells = found.cells(20)
+    assert cells.shape == (4, 20, 20, 3)
+    for cell, patch in zip(cells, [one for row in found.rows for one in row.patches], strict=True):
+        high, wide = patch.pixels.shape[:2]
+        scale = 20 / max(high, wide)
+        rows, columns = (np.arange(round(length * scale)) * length // round(length * scale) for length in (high, wide))
+        fitted, missing = patch.pixels[rows][:, columns], patch.missing[rows][:, columns]
+        top, left = (20 - fitted.shape[0]) // 2, (20 - fitted.shape[1]) // 2
+        inner = cell[top : top + fitted.shape[0], left : left + fitted.shape[1]]
+        np.testing.assert_array_equal(inner[~missing], fitted[~missing])
+
+
+def test_cells_of_signals_are_brighter_where_the_signal_is_larger_about_mid_grey(network, atlas):
+    found = patches(network, atlas, "second_relu:0", top=2, beside="guided", crop="field")
+    patch = found.rows[0].patches[0]
+    assert patch.signal is not None
+    assert patch.signal.shape == (3, 7, 7)
+    shown = found.cells(42, signals=True)[0, ::6, ::6][~patch.missing].astype(int).ravel()  # hard pixels, 6 wide
+    signal = np.moveaxis(patch.signal, 0, -1)[~patch.missing].ravel()
+    assert (np.diff(shown[np.argsort(signal, kind="stable")]) >= 0).all()
+    assert shown[np.abs(signal).argmax()] in (0, 255)
+    assert (shown[signal > 0] >= 127).all()
+    assert (shown[signal < 0] <= 128).all()

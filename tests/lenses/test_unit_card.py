@@ -129,3 +129,16 @@ def test_a_unit_without_labels_weights_or_life(tmp_path):
     assert card.figure() is not None
     with pytest.raises(AddressError, match="'first' is a whole layer"):
         unit_card(network, atlas, "first")
+
+
+def test_without_pictures_it_says_the_same_and_reads_none(network, atlas, maps, monkeypatch):
+    channel = alive(maps, "second_relu")
+    seen = unit_card(network, atlas, f"second_relu:{channel}", beside="none", top=3)
+    monkeypatch.setattr(type(atlas.pictures), "read", lambda *_: pytest.fail("a picture was read"))
+    blind = unit_card(network, atlas, f"second_relu:{channel}", top=3, pictures=False)
+    assert blind.recipe.notes == ()
+    assert all(patch.whole is None for patch in (*blind.top, *blind.bottom, *blind.strip))
+    told, expected = blind.numbers(), seen.numbers()
+    for row in ("top", "bottom", "strip"):
+        assert [{**one, "read": True} for one in told.pop(row)] == expected.pop(row)
+    assert json.dumps(told) == json.dumps(expected)

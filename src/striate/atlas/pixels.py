@@ -22,7 +22,7 @@ from striate.atlas.opened import Atlas
 from striate.dataset.batches import processors
 from striate.network import Network
 
-__all__ = ["SIDE", "of_atlas", "of_images"]
+__all__ = ["SIDE", "kept", "of_atlas", "of_images"]
 
 SIDE = 32
 PIECE = 256  # pictures read before anyone may stop
@@ -60,17 +60,35 @@ def of_atlas(network: Network, atlas: Atlas) -> NDArray[np.uint8]:
         ImageError: a picture is no longer there, or cannot be read any more.
         Stopped: the user asked to stop.
     """
-    file = atlas.path / str(atlas.manifest["data"]) / NAME
-    if file.is_file():
-        try:
-            kept: NDArray[np.uint8] = np.load(file, mmap_mode="r", allow_pickle=False)
-            if kept.ndim == 2 and len(kept) == len(atlas) and kept.dtype == np.uint8:
-                return kept
-        except (OSError, ValueError):  # cut short: made again
-            pass
+    file = _file(atlas)
+    found = _found(file, len(atlas))
+    if found is not None:
+        return found
     made = _read(network, atlas)
     _keep(file, made)
     return made
+
+
+def kept(atlas: Atlas) -> NDArray[np.uint8] | None:
+    """Return the small pictures of an atlas as pictures, (N, h, w, 3), where they lie beside it already, else None."""
+    found = _found(_file(atlas), len(atlas))
+    height, width = (max(1, round(length * min(1.0, SIDE / max(atlas.spec.size)))) for length in atlas.spec.size)
+    if found is None or found.shape[1] != height * width * 3:
+        return None
+    return found.reshape(len(found), height, width, 3)
+
+
+def _file(atlas: Atlas) -> Path:
+    return atlas.path / str(atlas.manifest["data"]) / NAME
+
+
+def _found(file: Path, total: int) -> NDArray[np.uint8] | None:
+    """Open what was kept; None where there is nothing, or it was cut short."""
+    try:
+        found: NDArray[np.uint8] = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):
+        return None
+    return found if found.ndim == 2 and len(found) == total and found.dtype == np.uint8 else None
 
 
 def _read(network: Network, atlas: Atlas) -> NDArray[np.uint8]:

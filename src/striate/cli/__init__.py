@@ -16,7 +16,8 @@
     striate size LENGTH --kernel N               how large the output of a kernel is
     striate cost CxHxW --filters N --kernel N    what a layer costs, three ways
     striate kernels PICTURE                      kernels by hand on a picture
-    striate demo                                 `look` at four photographs that come along
+    striate serve SOURCE                         the microscope: all of that live, as a page in the browser
+    striate demo                                 `look` at four photographs that come along, and serve them
 
 Errors whose text is for users are printed without traceback after "error:", with exit status 2; Ctrl-C is
 answered with "stopped" and 130. Anything else that escapes is a bug, and keeps its traceback.
@@ -46,6 +47,7 @@ from striate.cli.lens import command_of, lens
 from striate.cli.lesson import lesson
 from striate.cli.look import look
 from striate.cli.report import report
+from striate.cli.serve import serve
 from striate.cli.size import size
 from striate.cli.train import train
 from striate.cli.trust import trust
@@ -79,6 +81,7 @@ class _Commands(click.Group):
     cls=_Commands,
     commands=[
         look,
+        serve,
         train,
         lesson,
         lens,

@@ -53,15 +53,36 @@ _PART = 0.6  # of either side of a photograph that a part of it has
     help="Where report.html, results.json and the atlas go.",
 )
 @click.option("--device", metavar="NAME", help="Where to run: cpu, cuda, cuda:1, mps.")
-def demo(out: Path, device: str | None) -> None:
+@click.option(
+    "--serve/--no-serve",
+    default=True,
+    show_default=True,
+    help="Open the microscope on them at the end, until Ctrl-C.",
+)
+def demo(out: Path, device: str | None, serve: bool) -> None:
     """Look at four photographs with EfficientNet-Lite0, trained on ImageNet.
 
     The photographs (an astronaut, a cat, a coffee, a rocket) come with scikit-image, the weights with the
     extra "demo": nothing is downloaded. An atlas of parts of these and a dozen other pictures that come along
-    shows them in context, and lies in DIR/atlas for the lenses that take --atlas.
+    shows them in context, and lies in DIR/atlas for the lenses that take --atlas. At the end the microscope is
+    served: a page to look at all of this live.
     """
     click.echo("Looking at an astronaut, a cat, a coffee and a rocket with EfficientNet-Lite0.", err=True)
-    write_report(Source("efficientnet_lite0", device=device), demo_pictures(), out, atlas=lambda net: _atlas(net, out))
+    source = Source("efficientnet_lite0", device=device)
+    write_report(source, demo_pictures(), out, atlas=lambda net: _atlas(net, out))
+    if serve:
+        _serve(source, out)
+
+
+def _serve(source: Source, out: Path) -> None:
+    """Open the microscope on what was looked at; where its port is taken, at another."""
+    from striate.cli.serve import PORT, check_extra, serve_house
+
+    check_extra()
+    from striate.web.house import House
+
+    house = House.open(source.load(), atlas=out / "atlas", pictures=demo_pictures())
+    serve_house(house, port=PORT, or_any=True)
 
 
 def _atlas(network: Network, out: Path) -> Path:

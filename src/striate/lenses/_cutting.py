@@ -95,6 +95,7 @@ class Cutter:
         context: how much around what a unit sees is cut out with it, as a share of the window's side.
         crop: "field" cuts out what a unit sees; "signal" the smallest square that holds most of what is put beside
             it; "auto" the latter where a unit sees more than half of the picture's height or width.
+        blind: no picture is read: places, boxes and values are all there is. Nothing can be put beside them then.
     """
 
     network: Network
@@ -102,6 +103,7 @@ class Cutter:
     beside: Beside = "none"
     context: float = 0.0
     crop: Crop = "auto"
+    blind: bool = False
     _gone: dict[int, str] = field(default_factory=dict)
     _wholes: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
     _plain: list[str] = field(default_factory=list)
@@ -155,6 +157,8 @@ class Cutter:
         return tuple(notes)
 
     def _piece(self, layer: LayerAtlas, wanted: Sequence[Place]) -> list[Patch]:
+        if self.blind:
+            return [self._patch(layer, place, None) for place in wanted]
         images = {picture: self._read(picture) for picture in dict.fromkeys(place.picture for place in wanted)}
         there = [place for place in wanted if images[place.picture] is not None]
         signals: dict[Place, NDArray[np.float32]] = {}

@@ -17,7 +17,7 @@ from striate.results._gallery import DENSITY, GREY
 from striate.results._inches import draw_frame, write
 from striate.results.drawn import Pixels
 
-__all__ = ["draw_empty", "draw_frame_in", "draw_patch", "draw_signal", "draw_whole", "fitted"]
+__all__ = ["draw_empty", "draw_frame_in", "draw_patch", "draw_signal", "draw_whole", "fitted", "signal_pixels"]
 
 _SHARP: Final = 32  # pixels: smaller patches keep hard edges, for each of their pixels counts
 _STRIPE: Final = 6  # pixels of a drawing
@@ -69,15 +69,24 @@ def draw_signal(
         corner: left and top, inches.
         side: inches.
     """
+    pixels = signal_pixels(signal, missing)
+    _show(axes, fitted(pixels, round(side * DENSITY), missing), corner, side)
+
+
+def signal_pixels(signal: NDArray[np.float32], missing: NDArray[np.bool_]) -> Pixels:
+    """Return what a backward rule gives in a window as a picture on its own scale, uint8 (h, w, 3).
+
+    Args:
+        signal: (C, h, w); three channels are red, green and blue around mid-grey, one is drawn signed.
+        missing: (h, w), where there is no picture.
+    """
     inside = np.abs(signal[:, ~missing])
     high = float(np.percentile(inside, _CLIP)) if inside.size else 0.0
     high = high or float(inside.max(initial=0.0)) or 1.0  # mostly zero: the few others set the scale
     if len(signal) == 3:
         middle = np.moveaxis(signal, 0, -1) / (2 * high) + 0.5
-        pixels = np.rint(np.clip(np.nan_to_num(middle, nan=0.5), 0, 1) * 255).astype(np.uint8)
-    else:
-        pixels = drawing.colour(signal[0], signed=True, low=-high, high=high)
-    _show(axes, fitted(pixels, round(side * DENSITY), missing), corner, side)
+        return np.asarray(np.rint(np.clip(np.nan_to_num(middle, nan=0.5), 0, 1) * 255), dtype=np.uint8)
+    return drawing.colour(signal[0], signed=True, low=-high, high=high)
 
 
 def draw_whole(axes: Axes, picture: Pixels, box: Box, corner: tuple[float, float], side: float) -> None:

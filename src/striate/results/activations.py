@@ -20,6 +20,7 @@ from striate.results._gallery import draw_gallery
 from striate.results._numbering import numbered_sheet
 from striate.results.base import Json, Result, encode_array
 from striate.results.drawn import Drawing, Pixels
+from striate.results.sprite import Scale, Sprite, sprite
 from striate.results.words import count, shape, span
 
 __all__ = ["Activations", "Peak"]
@@ -163,6 +164,20 @@ class Activations(Result):
             low, high = self.scale(layer)
         values = self.grid(layer)[picture, channel].float().numpy()
         return drawing.colour(values, signed=self.signed(layer), low=low, high=high if high > 0 else 1.0)
+
+    def sprite(self, layer: str, picture: int, *, scale: Scale = "shared") -> Sprite:
+        """Draw all maps of a layer on one sheet without gaps, a pixel for each unit."""
+        return sprite(self.grid(layer)[picture].float().numpy(), signed=self.signed(layer), scale=scale)
+
+    def extremes(self, layer: str, picture: int) -> tuple[list[float], list[float]]:
+        """Return each channel's largest value and mean over its map."""
+        flat = self.grid(layer)[picture].float().flatten(1)
+        return flat.amax(dim=1).tolist(), flat.mean(dim=1).tolist()
+
+    def column(self, layer: str, picture: int, row: int, column: int) -> list[float]:
+        """Return what all channels answer at one place of the map."""
+        values: list[float] = self.grid(layer)[picture, :, row, column].float().tolist()
+        return values
 
     def sheet(self, layer: str, picture: int, channels: Sequence[int] | None = None, *, cell: int = 56) -> Pixels:
         """Draw feature maps side by side with hard edges, on the scale of the layer.

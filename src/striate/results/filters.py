@@ -15,6 +15,7 @@ from striate import drawing
 from striate.results._numbering import numbered_sheet
 from striate.results.base import Json, Result, encode_array
 from striate.results.drawn import Drawing, Label, Pixels
+from striate.results.sprite import Scale, Sprite, sprite, sprite_of_pictures
 from striate.results.words import count, number, shape, span
 
 __all__ = ["FilterBank"]
@@ -74,6 +75,24 @@ class FilterBank(Result):
     def strongest(self, k: int) -> list[int]:
         """Return the k filters of largest norm, strongest first."""
         return [int(index) for index in self.weights.flatten(1).norm(dim=1).topk(min(k, len(self))).indices]
+
+    def sprite(self, *, scale: Scale = "shared") -> tuple[Sprite, str]:
+        """Draw a cell for each filter on one sheet without gaps, a pixel for each place of its window.
+
+        Returns:
+            The sheet, and what a cell shows: "colour" around mid-grey; a "kernel" with its sign, where a filter sees
+            one channel; else the "strength" of its weights, the root of their squares' sum over the input channels.
+        """
+        weights = self.weights.detach().float().numpy()  # (K, C, h, w)
+        if self.colour and scale == "shared":
+            return sprite_of_pictures(np.stack([self._in_colour(kernel) for kernel in weights])), "colour"
+        if self.colour:
+            ends = np.abs(weights).max(axis=(1, 2, 3), keepdims=True)
+            scaled = weights * (self.largest / np.where(ends > 0, ends, 1))
+            return sprite_of_pictures(np.stack([self._in_colour(kernel) for kernel in scaled])), "colour"
+        if weights.shape[1] == 1:
+            return sprite(weights[:, 0], signed=True, scale=scale), "kernel"
+        return sprite(np.sqrt((weights**2).sum(axis=1)), signed=False, scale=scale), "strength"
 
     def sheet(self, indices: Sequence[int] | None = None, *, columns: int | None = None, cell: int = 40) -> Pixels:
         """Draw filters side by side with hard edges, each about `cell` pixels wide.

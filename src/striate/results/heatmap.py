@@ -80,6 +80,11 @@ class Heatmap(Result):
         low, high = self._ends(picture, low, high)
         return drawing.overlay(self.pictures[picture], _array(self.scores[picture]) / high, signed=self.signed)
 
+    def layer(self, picture: int, low: float | None = None, high: float | None = None) -> Pixels:
+        """Draw the map to be laid over its picture, the stronger the more opaque: uint8, shape (H, W, 4)."""
+        low, high = self._ends(picture, low, high)
+        return drawing.transparent(_array(self.scores[picture]) / high, signed=self.signed)
+
     def caption(self) -> str:
         """Say what is shown, with its value range."""
         values = self._values(None)

@@ -11,8 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from striate import drawing
 from striate.geometry import Box
-from striate.results import _patch_rows
+from striate.results import _patch_cells, _patch_rows
 from striate.results.base import Json, Result
 from striate.results.drawn import Drawing, Pixels
 from striate.results.words import count, number, span
@@ -226,6 +227,30 @@ class Patches(Result):
             Drawing(row.title, row.sentence(), _patch_rows.pixels(row, signal=SIGNALS[self.beside]))
             for row in self.rows
         ]
+
+    def cells(self, side: int, *, signals: bool = False) -> Pixels:
+        """Return the patches of all units, row after row, as squares of one size.
+
+        Args:
+            side: of the squares, in pixels; patches are fitted into them, undistorted.
+            signals: the signal of each instead of its pixels, each on its own scale.
+
+        Returns:
+            uint8, (P, side, side, 3); what cannot be read, or has no signal, is empty.
+        """
+        every = [patch for row in self.rows for patch in row.patches]
+        made = np.empty((len(every), side, side, 3), dtype=np.uint8)
+        made[:] = drawing.rgb(drawing.MISSING)
+        for square, patch in zip(made, every, strict=True):
+            pixels = patch.pixels
+            if signals:
+                pixels = None if patch.signal is None else _patch_cells.signal_pixels(patch.signal, patch.missing)
+            if pixels is None:
+                continue
+            fitted = _patch_cells.fitted(pixels, side, patch.missing)
+            top, left = (side - fitted.shape[0]) // 2, (side - fitted.shape[1]) // 2
+            square[top : top + fitted.shape[0], left : left + fitted.shape[1]] = fitted
+        return made
 
     def figure(self) -> Figure:
         """Draw all units below each other: with their whole pictures where there are few, two by two where many."""

@@ -1,0 +1,552 @@
+// The pictures of the atlas in the plane: thumbnails on a canvas, zoom and pan, a click opens one, a lasso says what a region has in common.
+
+import { bitmap, events, get, post, remove, url } from "./api.js";
+import { go, open, source, what } from "./atlas.js";
+import { address, clear, framed, h, number } from "./dom.js";
+import { on, say, state } from "./state.js";
+
+const METHODS = { pca: "PCA", tsne: "t-SNE", umap: "UMAP" };
+const PIECE = 256; // thumbnails on one sheet
+const SIDE = 32; // px of a thumbnail on its sheet
+const LEAST = 3; // px of a point
+const NEAR = 14; // px within which a point is meant
+const EDGE = 56; // px around all pictures at scale 1
+const FARTHEST = 60; // times the whole map
+const OKABE = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7"];
+
+export function mount(panel) {
+  let chart = null;
+  on(["view", "session"], ({ view, session }) => {
+    if (view !== "map" || !session?.atlas) return;
+    chart ??= new Chart(panel);
+    chart.open();
+  });
+}
+
+class Chart {
+  constructor(panel) {
+    Object.assign(this, { method: "pca", layer: null, colours: {}, size: 32, colour: "labels", tool: "move", data: null, chosen: new Set(), near: [], over: null, one: null, scale: 1, left: 0, top: 0, sheets: [], job: null });
+    this.draw = framed(() => this.paint());
+    this.bar = h("header", { class: "bar" });
+    this.canvas = h("canvas", {
+      tabindex: 0, role: "application",
+      "aria-label": "Map of the pictures: arrow keys move it, plus and minus zoom, 0 shows all of it, N goes to the next picture, Enter opens it, L switches the lasso",
+    });
+    this.tip = h("p", { class: "tip", hidden: true, "aria-hidden": "true" });
+    this.words = h("p", { class: "under" });
+    this.stage = h("div", { class: "stage" }, this.canvas, this.tip);
+    this.side = h("aside", { "aria-label": "Of the map", "aria-live": "polite" });
+    clear(panel, this.bar, h("div", { class: "atlas" }, h("div", { class: "plane" }, this.stage, this.words), this.side));
+    new ResizeObserver(() => this.fit()).observe(this.stage);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", this.draw);
+    this.listen();
+    this.head();
+    this.hint();
+  }
+
+  open() {
+    if (!this.data && !this.job) this.load();
+    else this.fit();
+  }
+
+  // --- what is shown
+
+  head() {
+    const held = this.bar.contains(document.activeElement) ? document.activeElement.id : null;
+    const button = (id, words, pressed, act, label) => h("button", { id, "aria-pressed": pressed === null ? null : String(pressed), "aria-label": words.length > 1 ? null : label, title: label, onclick: act }, words);
+    const layers = this.data?.layers ?? [];
+    clear(this.bar,
+      h("h2", {}, "Map", this.data && h("small", {}, `${this.data.pictures.length.toLocaleString("en")} pictures by `, address(this.data.layer))),
+      h("div", { class: "tools" },
+        h("div", { class: "segments", role: "group", "aria-label": "How it is laid out" }, Object.entries(METHODS).map(([key, words]) =>
+          button(`map-${key}`, words, key === this.method, () => { this.method = key; this.load(); }))),
+        layers.length > 1 && h("label", {}, "Features", h("select", { id: "map-layer", onchange: (event) => { this.layer = event.target.value; this.load(); } },
+          layers.map((one) => h("option", { value: one, selected: one === this.data.layer }, one)))),
+        this.data?.labels && (this.colours.labels.size || this.colours.predictions.size) > 0 && h("label", {}, "Colour", h("select", { id: "map-colour", onchange: (event) => { this.colour = event.target.value; this.draw(); } },
+          [["labels", "what it is"], ["predictions", "what is said"]].map(([key, words]) => h("option", { value: key, selected: key === this.colour }, words)))),
+        h("label", {}, "Pictures", h("input", { id: "map-size", type: "range", min: 0, max: 96, step: 4, value: this.size, "aria-label": "Size of the pictures", oninput: (event) => { this.size = Number(event.target.value); this.draw(); } })),
+        h("div", { class: "segments", role: "group", "aria-label": "Tool" },
+          button("map-move", "Move", this.tool === "move", () => this.take("move"), "Drag moves the map"),
+          button("map-lasso", "Lasso", this.tool === "lasso", () => this.take("lasso"), "Drag surrounds pictures (or hold Shift)")),
+        h("div", { class: "segments", role: "group", "aria-label": "Zoom" },
+          button("map-out", "−", null, () => this.zoom(1 / 1.5), "Farther"), button("map-all", "All", null, () => this.home(), "The whole map"), button("map-in", "+", null, () => this.zoom(1.5), "Nearer")),
+        button("map-mine", "Where is my picture?", null, () => this.mine(), "The nearest to the picture of the page")));
+    this.bar.querySelector("#map-mine")?.classList.add("small");
+    if (held) document.getElementById(held)?.focus();
+  }
+
+  take(tool) {
+    this.tool = tool;
+    this.canvas.classList.toggle("lasso", tool === "lasso");
+    this.head();
+  }
+
+  async load() {
+    this.leave();
+    this.head();
+    this.stage.setAttribute("aria-busy", "true");
+    this.words.textContent = "Laying out the pictures …";
+    const question = { method: this.method, layer: this.layer };
+    try {
+      const found = await get("map", question, { lane: "map", keep: false });
+      if (!found) return;
+      if (found.job) this.wait(found.job);
+      else this.settle(found);
+    } catch (error) {
+      this.fail(error.message);
+    }
+  }
+
+  wait(id) {
+    const bar = h("progress", { "aria-label": "Laying out" });
+    const note = h("span", {}, "Waiting for its turn …");
+    clear(this.words, h("span", { class: "going" }, note, bar, h("button", { class: "small", onclick: () => remove(`jobs/${id}`).catch((error) => say(error.message)) }, "Stop")));
+    const close = events(`jobs/${id}/events`, {
+      progress: ({ task, done, total, note: words }) => {
+        note.textContent = [task, words, total ? "" : done || ""].filter(Boolean).join(", ");
+        if (total) Object.assign(bar, { max: total, value: done });
+        else bar.removeAttribute("value");
+      },
+      done: () => { this.job = null; this.load(); },
+      failed: ({ error }) => { this.job = null; this.fail(error); },
+    });
+    this.job = { id, close };
+  }
+
+  leave() {
+    this.job?.close();
+    this.job = null;
+  }
+
+  fail(text) {
+    this.stage.removeAttribute("aria-busy");
+    this.words.textContent = text;
+    if (this.data) this.method = this.data.method;
+    this.head();
+  }
+
+  settle(data) {
+    this.stage.removeAttribute("aria-busy");
+    const known = this.data?.total === data.total && this.data.pictures.length === data.pictures.length;
+    this.data = data;
+    this.count = data.pictures.length;
+    const [x, y] = [data.x, data.y].map((values) => {
+      const low = values.reduce((least, one) => Math.min(least, one), Infinity);
+      const high = values.reduce((most, one) => Math.max(most, one), -Infinity);
+      return { low, span: high - low || 1 };
+    });
+    // across and down, as the method gives them, in the longer span of the two
+    const span = Math.max(x.span, y.span);
+    this.x = Float32Array.from(data.x, (value) => (value - x.low) / span);
+    this.y = Float32Array.from(data.y, (value) => (y.low + y.span - value) / span);
+    this.spans = [x.span / span, y.span / span];
+    this.place = new Map(data.pictures.map((picture, index) => [picture, index]));
+    this.words.textContent = `${data.caption} ${data.belief}`;
+    this.chosen = new Set();
+    this.colours = colours(data);
+    this.near = [];
+    this.one = this.over = null;
+    if (!known) {
+      this.sheets.forEach((one) => one?.close?.());
+      this.sheets = [];
+    }
+    this.head();
+    this.home();
+    this.fetch();
+  }
+
+  /** Thumbnails come a sheet at a time; until then a picture is a point. */
+  async fetch() {
+    if (this.fetching) return;
+    this.fetching = true;
+    const wanted = [...new Set(this.data.pictures.map((picture) => Math.floor(picture / PIECE)))];
+    try {
+      for (const piece of wanted) {
+        if (this.sheets[piece] || state.view !== "map") continue;
+        this.sheets[piece] = await bitmap("map/thumbnails.png", { from: piece ? piece * PIECE : null, count: PIECE, side: SIDE });
+        this.draw();
+      }
+    } catch (error) {
+      say(error.message);
+    } finally {
+      this.fetching = false;
+    }
+  }
+
+  // --- where
+
+  fit() {
+    const { clientWidth: width, clientHeight: height } = this.stage;
+    if (!width || !height) return;
+    const density = devicePixelRatio || 1;
+    const first = !this.width;
+    Object.assign(this, { width, height, density });
+    this.canvas.width = Math.round(width * density);
+    this.canvas.height = Math.round(height * density);
+    this.canvas.style.width = `${width}px`;
+    this.canvas.style.height = `${height}px`;
+    if (first || this.scale === 1) this.home(); // all of it was in sight, and stays so
+    this.draw();
+  }
+
+  home() {
+    this.scale = 1;
+    const side = this.span();
+    const [wide, tall] = this.spans ?? [1, 1];
+    this.left = (this.width - side * wide) / 2;
+    this.top = (this.height - side * tall) / 2;
+    this.draw();
+  }
+
+  /** Pixels of the longer span at scale 1: all is in sight, with room for pictures at the border. */
+  span() {
+    const [wide, tall] = this.spans ?? [1, 1];
+    return Math.max(40, Math.min(((this.width ?? 0) - EDGE) / wide, ((this.height ?? 0) - EDGE) / tall));
+  }
+
+  spot(index) {
+    const side = this.span() * this.scale;
+    return [this.left + this.x[index] * side, this.top + this.y[index] * side];
+  }
+
+  zoom(by, x = this.width / 2, y = this.height / 2) {
+    const next = Math.max(0.5, Math.min(FARTHEST, this.scale * by));
+    const factor = next / this.scale;
+    this.left = x - (x - this.left) * factor;
+    this.top = y - (y - this.top) * factor;
+    this.scale = next;
+    this.draw();
+  }
+
+  move(x, y) {
+    this.left += x;
+    this.top += y;
+    this.draw();
+  }
+
+  /** Bring a picture into sight. */
+  show(index) {
+    const [x, y] = this.spot(index);
+    if (x < 24 || y < 24 || x > this.width - 24 || y > this.height - 24) this.move(this.width / 2 - x, this.height / 2 - y);
+  }
+
+  find(x, y) {
+    let best = null;
+    let least = Math.max(NEAR, this.grown() / 2) ** 2;
+    for (let index = 0; index < this.count; index += 1) {
+      const [px, py] = this.spot(index);
+      const far = (px - x) ** 2 + (py - y) ** 2;
+      // of two that lie over one another the one that is drawn is meant
+      if (far < least && (this.drawn.has(index) || far < 49)) [best, least] = [index, far];
+    }
+    return best;
+  }
+
+  /** Pixels of a thumbnail: they grow as one comes nearer, but slower than the distances. */
+  grown() {
+    return this.size === 0 ? 0 : Math.min(160, this.size * this.scale ** 0.35);
+  }
+
+  // --- drawing
+
+  paint() {
+    const { canvas, density, width, height, data } = this;
+    if (!width) return;
+    const pen = canvas.getContext("2d", { alpha: false });
+    const style = getComputedStyle(document.documentElement);
+    const [back, fore, accent, quiet] = ["--back", "--fore", "--accent", "--quiet"].map((name) => style.getPropertyValue(name).trim());
+    pen.setTransform(density, 0, 0, density, 0, 0);
+    pen.fillStyle = back;
+    pen.fillRect(0, 0, width, height);
+    this.drawn = new Set();
+    if (!data) return;
+    const side = this.grown();
+    const picked = this.chosen.size > 0;
+    const shown = [];
+    // a picture is drawn where none lies yet; the others stay points until one comes nearer
+    const taken = new Map();
+    const room = Math.max(1, side * 0.92);
+    const first = [...(this.one === null ? [] : [this.one]), ...this.near, ...this.chosen];
+    const before = new Set(first);
+    const try_ = (index, always) => {
+      const [x, y] = this.spot(index);
+      if (x < -side || y < -side || x > width + side || y > height + side) return;
+      if (!side || !this.cell(index)) return void shown.push([index, x, y, false]);
+      const [column, row] = [Math.floor(x / room), Math.floor(y / room)];
+      let free = true;
+      for (let down = -1; free && down <= 1; down += 1) for (let right = -1; free && right <= 1; right += 1) {
+        const other = taken.get(`${column + right} ${row + down}`);
+        if (other && Math.abs(other[0] - x) < room && Math.abs(other[1] - y) < room) free = false;
+      }
+      if (free || always) {
+        taken.set(`${column} ${row}`, [x, y]);
+        this.drawn.add(index);
+      }
+      shown.push([index, x, y, free || always]);
+    };
+    const sure = new Set([this.one, ...this.near]); // these are what is asked about
+    first.forEach((index) => try_(index, sure.has(index)));
+    for (let index = 0; index < this.count; index += 1) if (!before.has(index)) try_(index, false);
+    pen.imageSmoothingEnabled = true;
+    for (const [index, x, y, whole] of shown) if (!whole) this.point(pen, index, x, y, picked, quiet);
+    for (let at = shown.length - 1; at >= 0; at -= 1) {
+      const [index, x, y, whole] = shown[at];
+      if (!whole) continue;
+      const [sheet, sx, sy] = this.cell(index);
+      pen.globalAlpha = picked && !this.chosen.has(index) ? 0.25 : 1;
+      pen.drawImage(sheet, sx, sy, SIDE, SIDE, x - side / 2, y - side / 2, side, side);
+      pen.globalAlpha = 1;
+      if (this.chosen.has(index) || this.near.includes(index)) frame(pen, x, y, side, this.near.includes(index) ? style.getPropertyValue("--partner").trim() : accent, 1.5);
+    }
+    for (const index of [this.over, this.one]) if (index !== null && index < this.count) {
+      const [x, y] = this.spot(index);
+      frame(pen, x, y, Math.max(side, 10), index === this.one ? accent : fore, 2);
+    }
+    if (this.rope?.length > 1) {
+      pen.beginPath();
+      this.rope.forEach(([x, y], index) => (index ? pen.lineTo(x, y) : pen.moveTo(x, y)));
+      pen.closePath();
+      pen.fillStyle = accent;
+      pen.globalAlpha = 0.1;
+      pen.fill();
+      pen.globalAlpha = 1;
+      pen.strokeStyle = accent;
+      pen.lineWidth = 1.5;
+      pen.stroke();
+    }
+  }
+
+  point(pen, index, x, y, picked, quiet) {
+    const dim = picked && !this.chosen.has(index);
+    pen.globalAlpha = dim ? 0.3 : 1;
+    pen.fillStyle = this.colours[this.colour]?.get((this.data[this.colour] ?? this.data.predictions)[index]) ?? quiet;
+    pen.beginPath();
+    pen.arc(x, y, Math.min(6, LEAST + this.scale ** 0.25 - 1), 0, 7);
+    pen.fill();
+    pen.globalAlpha = 1;
+  }
+
+  /** Sheet and corner of a picture's thumbnail, or null while it is on its way. */
+  cell(index) {
+    const picture = this.data.pictures[index];
+    const sheet = this.sheets[Math.floor(picture / PIECE)];
+    if (!sheet) return null;
+    const columns = sheet.width / SIDE;
+    const at = picture % PIECE;
+    return [sheet, (at % columns) * SIDE, Math.floor(at / columns) * SIDE];
+  }
+
+  // --- hands
+
+  listen() {
+    const { canvas } = this;
+    const held = new Map(); // pointers that are down, by id
+    let dragged = 0;
+    const at = (event) => {
+      const box = canvas.getBoundingClientRect();
+      return [event.clientX - box.left, event.clientY - box.top];
+    };
+    canvas.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      this.zoom(Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0016) * (event.deltaMode ? 16 : 1)), ...at(event));
+    }, { passive: false });
+    canvas.addEventListener("pointerdown", (event) => {
+      if (event.button) return;
+      canvas.setPointerCapture(event.pointerId);
+      held.set(event.pointerId, at(event));
+      dragged = 0;
+      this.rope = held.size === 1 && (event.shiftKey || this.tool === "lasso") ? [at(event)] : null;
+      this.tip.hidden = true;
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      const [x, y] = at(event);
+      const before = held.get(event.pointerId);
+      if (!before) return this.point_at(x, y);
+      const other = [...held].find(([id]) => id !== event.pointerId)?.[1];
+      if (other) { // two fingers: what lies between them stays there
+        const [was, is] = [before, [x, y]].map(([px, py]) => Math.hypot(px - other[0], py - other[1]) || 1);
+        this.zoom(is / was, (x + other[0]) / 2, (y + other[1]) / 2);
+        this.rope = null;
+      } else if (this.rope) {
+        this.rope.push([x, y]);
+        this.draw();
+      } else this.move(x - before[0], y - before[1]);
+      dragged += Math.hypot(x - before[0], y - before[1]);
+      held.set(event.pointerId, [x, y]);
+    });
+    const up = (event) => {
+      if (!held.delete(event.pointerId)) return;
+      const rope = this.rope;
+      this.rope = null;
+      if (event.type === "pointercancel") return this.draw();
+      if (rope && dragged > 8) this.surround(rope);
+      else if (dragged < 5 && !held.size) {
+        const index = this.data ? this.find(...at(event)) : null;
+        if (index === null) this.forget();
+        else this.look(index);
+      }
+      this.draw();
+    };
+    canvas.addEventListener("pointerup", up);
+    canvas.addEventListener("pointercancel", up);
+    canvas.addEventListener("pointerleave", () => { this.over = null; this.tip.hidden = true; this.draw(); });
+    canvas.addEventListener("dblclick", (event) => this.zoom(2, ...at(event)));
+    canvas.addEventListener("keydown", (event) => this.press(event));
+  }
+
+  press(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const step = 60;
+    const acts = {
+      ArrowLeft: () => this.move(step, 0), ArrowRight: () => this.move(-step, 0), ArrowUp: () => this.move(0, step), ArrowDown: () => this.move(0, -step),
+      "+": () => this.zoom(1.5), "=": () => this.zoom(1.5), "-": () => this.zoom(1 / 1.5), 0: () => this.home(),
+      n: () => this.next(1), N: () => this.next(-1), l: () => this.take(this.tool === "lasso" ? "move" : "lasso"),
+      Enter: () => { if (this.one !== null) open(this.data.pictures[this.one]); }, Escape: () => this.forget(),
+    };
+    const act = acts[event.key];
+    if (!act || !this.data) return;
+    act();
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  next(by) {
+    const index = this.one === null ? 0 : (this.one + by + this.count) % this.count;
+    this.look(index);
+    this.show(index);
+  }
+
+  point_at(x, y) {
+    if (!this.data) return;
+    const found = this.find(x, y);
+    if (found !== this.over) {
+      this.over = found;
+      this.draw();
+    }
+    this.tip.hidden = found === null;
+    this.canvas.classList.toggle("pointing", found !== null);
+    if (found === null) return;
+    this.tip.textContent = this.name(found);
+    this.tip.style.left = `${Math.max(4, Math.min(x + 12, this.width - this.tip.offsetWidth - 4))}px`;
+    this.tip.style.top = `${Math.min(y + 14, this.height - 28)}px`;
+  }
+
+  name(index) {
+    const { data } = this;
+    return what({ label: data.label_names[data.labels?.[index]] ?? "", said: data.class_names[data.predictions[index]] ?? "", name: data.names[index] });
+  }
+
+  // --- what is said of it
+
+  hint() {
+    clear(this.side, h("p", { class: "quiet" }, "What lies together is alike for the network. Click a picture to see it and its neighbours; surround some with the lasso (or hold Shift) to see what they have in common."));
+  }
+
+  forget() {
+    this.chosen = new Set();
+    this.near = [];
+    this.one = null;
+    this.hint();
+    this.draw();
+  }
+
+  async look(index) {
+    const picture = this.data.pictures[index];
+    Object.assign(this, { one: index, near: [], chosen: new Set() });
+    this.draw();
+    const list = h("div");
+    clear(this.side, h("button", { class: "patch", "aria-label": `Look at ${this.name(index)} in the page`, onclick: () => open(picture) }, h("img", { class: "large", src: source(picture), alt: this.name(index) })),
+      h("h3", {}, this.name(index)), h("p", { class: "quiet words" }, this.data.names[index]),
+      h("p", { class: "tools" }, h("button", { class: "small", onclick: () => open(picture) }, "Look at it")), list);
+    await this.neighbours(list, { index: picture });
+  }
+
+  async mine() {
+    if (!state.picture) return;
+    const list = h("div");
+    Object.assign(this, { one: null, near: [], chosen: new Set() });
+    const name = state.session.pictures.find(({ id }) => id === state.picture)?.name ?? "";
+    clear(this.side, h("img", { class: "large", src: url(`pictures/${state.picture}.png`, { side: 320 }), alt: name }), h("h3", {}, name), list);
+    await this.neighbours(list, { picture: state.picture });
+    if (this.near.length) this.show(this.near[0]);
+  }
+
+  async neighbours(place, question) {
+    try {
+      const found = await get("neighbours", { ...question, layer: this.data.layer }, { lane: "neighbours", keep: true });
+      if (!found) return;
+      this.near = found.neighbours.map(({ picture }) => this.place.get(picture)).filter((index) => index !== undefined);
+      const believed = found.agreement === null ? "" : `The nearest other picture is of the same class for ${Math.round(found.agreement * 100)} % of ${found.judged} pictures.`;
+      clear(place, h("h3", {}, "Its neighbours"), h("ul", { class: "patches" }, found.neighbours.map((one) => h("li", {}, h("button", {
+        class: "patch", title: `${one.name}: ${what(one)}`, "aria-label": `${what(one)}, distance ${number(one.distance)}`,
+        onclick: () => { const index = this.place.get(one.picture); if (index === undefined) open(one.picture); else { this.look(index); this.show(index); } },
+      }, h("img", { src: source(one.picture, 96), alt: "", loading: "lazy" })), h("span", {}, one.label || one.said || one.name)))),
+      h("p", { class: "quiet words" }, `By the distance of the features in ${found.layer}. `, believed, " ", found.notes.join(" ")));
+      this.draw();
+    } catch (error) {
+      clear(place, h("p", { class: "quiet" }, error.message));
+    }
+  }
+
+  async surround(rope) {
+    const inside = [];
+    for (let index = 0; index < this.count; index += 1) if (within(rope, ...this.spot(index))) inside.push(index);
+    if (!inside.length) return void say("There is no picture in this region.");
+    Object.assign(this, { chosen: new Set(inside), near: [], one: null });
+    this.draw();
+    const pictures = inside.map((index) => this.data.pictures[index]);
+    clear(this.side, h("h3", {}, "In this region"), h("p", { class: "quiet" }, "Comparing …"));
+    try {
+      const found = await post("map/region", { pictures, layer: this.data.layer }, { lane: "region" });
+      if (found) this.region(found, inside);
+    } catch (error) {
+      clear(this.side, h("p", { class: "quiet" }, error.message));
+    }
+  }
+
+  region(found, inside) {
+    const has = (layer) => state.network.layers.some((one) => one.address === layer);
+    const shares = (title, list) => list.length > 0 && [h("h4", {}, title), h("ul", { class: "means" }, list.map((one) => h("li", { title: `${Math.round(one.everywhere * 1000) / 10} % of all pictures` },
+      h("span", { class: "name" }, one.name), h("span", { class: "track" }, h("i", { css: { width: `${one.share * 100}%` } }), h("b", { css: { left: `${one.everywhere * 100}%` } })), h("span", { class: "figure" }, String(one.count)))))];
+    const most = Math.max(...found.units.map(({ effect }) => effect), 1e-9);
+    clear(this.side, h("h3", {}, "In this region"), h("p", { class: "words", role: "status" }, found.sentence),
+      h("ul", { class: "patches few" }, inside.slice(0, 12).map((index) => h("li", {}, h("button", { class: "patch", "aria-label": this.name(index), title: this.name(index), onclick: () => this.look(index) },
+        h("img", { src: source(this.data.pictures[index], 64), alt: "", loading: "lazy" }))))),
+      shares("What they are", found.labels), shares("What is said of them", found.predictions),
+      found.units.length > 0 && [h("h4", {}, "Units that answer to them above all"), h("ul", { class: "means" }, found.units.map((one) => h("li", { title: `mean ${number(one.inside)} here, ${number(one.outside)} elsewhere` },
+        h("button", { class: "link name", disabled: !has(one.layer), onclick: () => go(one.layer, one.unit) }, one.address), h("span", { class: "track" }, h("i", { css: { width: `${one.effect / most * 100}%` } })), h("span", { class: "figure" }, number(one.effect, 2))))),
+        h("p", { class: "quiet words" }, "Difference of the means in standard deviations. A region that was chosen for lying together has large ones by that choice alone.")],
+      h("p", { class: "tools" }, h("button", { class: "small", onclick: () => this.forget() }, "Let go")));
+  }
+}
+
+function frame(pen, x, y, side, colour, width) {
+  pen.strokeStyle = "rgba(19, 19, 22, .6)";
+  pen.lineWidth = width + 2;
+  pen.strokeRect(x - side / 2, y - side / 2, side, side);
+  pen.strokeStyle = colour;
+  pen.lineWidth = width;
+  pen.strokeRect(x - side / 2, y - side / 2, side, side);
+}
+
+/** Whether a place lies inside a closed line, by the crossings of a ray. */
+function within(rope, x, y) {
+  let inside = false;
+  for (let index = 0, last = rope.length - 1; index < rope.length; last = index, index += 1) {
+    const [[ax, ay], [bx, by]] = [rope[index], rope[last]];
+    if ((ay > y) !== (by > y) && x < (bx - ax) * (y - ay) / (by - ay) + ax) inside = !inside;
+  }
+  return inside;
+}
+
+/** A colour for each of the most frequent classes where there are few; else none, for nobody tells hundreds apart. */
+function colours(data) {
+  const table = {};
+  for (const kind of ["labels", "predictions"]) {
+    const counts = new Map();
+    for (const one of data[kind] ?? []) if (one >= 0) counts.set(one, (counts.get(one) ?? 0) + 1);
+    const order = [...counts].sort(([one, few], [two, many]) => many - few || one - two);
+    table[kind] = new Map(order.length <= OKABE.length + 5 ? order.slice(0, OKABE.length).map(([one], index) => [one, OKABE[index]]) : []);
+  }
+  return table;
+}

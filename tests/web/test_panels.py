@@ -1,0 +1,234 @@
+"""The unit's card, the arithmetic, the map and the training run in a real browser, against what they should say."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from lenses.small_atlas import make_network, pictures_of, small_atlas
+from striate import tap
+from striate.images import encode_png
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytest.importorskip("fastapi", reason="needs the extra web: FastAPI")
+pytest.importorskip("uvicorn", reason="needs the extra web: uvicorn")
+playwright_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, which drives a browser")
+expect = playwright_api.expect
+expect.set_options(timeout=120_000)  # ms; the machine may be busy
+
+COUNT = 30
+PATIENCE = 120_000  # ms; the machine may be busy
+
+
+@pytest.fixture(scope="module")
+def network():
+    return make_network()
+
+
+@pytest.fixture(scope="module")
+def images(network):
+    return pictures_of(network, COUNT)
+
+
+@pytest.fixture(scope="module")
+def address(network, images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a running server with an atlas; its picture is number 4 of the atlas."""
+    import uvicorn
+
+    from striate.web.app import application
+    from striate.web.house import House
+
+    folder: Path = tmp_path_factory.mktemp("house")
+    (folder / "fourth.png").write_bytes(encode_png(network.spec.pixels(images[4:5])[0]))
+    atlas = small_atlas(folder / "atlas", network, images, features=["deep"])
+    house = House.open(network, atlas=atlas, pictures=[folder / "fourth.png"])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(application(house), port=port, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 60
+    while not server.started and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert server.started
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(20)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("needs a browser: apt-get install chromium")
+    with playwright_api.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A new tab; that nothing was complained about is checked when it closes."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
+    tab = context.new_page()
+    tab.set_default_timeout(PATIENCE)
+    complaints: list[str] = []
+    tab.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    yield tab
+    context.close()
+    assert complaints == []
+
+
+def visit(page: Page, address: str, place: str) -> None:
+    page.goto(f"{address}/#/{place}")
+    page.wait_for_selector("body[data-ready]")
+
+
+def test_the_card_shows_the_best_pictures_and_leads_to_units_like_it(page, address, network, images):
+    maps = tap.activations(network, images, ["second_relu"]).outputs["second_relu"].numpy()
+    channel = int((maps.max((2, 3)) > 0).sum(0).argmax())
+    visit(page, address, f"second_relu/{channel}")
+    page.wait_for_selector("#card .histogram")
+    assert page.inner_text("#card h2").replace("\n", "") == f"second_relu:{channel}"
+    best = int(maps[:, channel].max((1, 2)).argmax())
+    first = page.locator("#card .patches .patch").first
+    assert ("ant", "bee", "crane")[best % 3] in first.get_attribute("aria-label")
+    page.get_by_role("button", name="In its picture").click()
+    assert page.locator("#card .framed .box").count() == 9
+    page.get_by_role("button", name="Guided").click()
+    page.wait_for_selector("#card .patches canvas[height='192']")
+    like = page.locator("#card .alike button:not(:disabled)").first
+    wanted = like.locator("code").inner_text().replace("\n", "")
+    like.click()
+    page.wait_for_url(lambda url: f"#/{wanted.replace(':', '/')}" in url)
+
+
+def test_a_best_picture_opens_in_the_page(page, address):
+    visit(page, address, "second_relu/0")
+    page.locator("#card .patches .patch").first.click()
+    expect(page.locator(".samples .sample img")).to_have_count(2)
+
+
+def test_a_picture_is_made_while_one_watches_and_stopped(page, address):
+    visit(page, address, "second/1")
+    page.get_by_role("button", name="Make it").click()
+    page.wait_for_selector(".made .going img, .made .result[src^='data:'], .made .result[src*='results']")
+    stop = page.get_by_role("button", name="Stop")
+    if stop.count():  # a quick machine is done by now
+        stop.click()
+    page.wait_for_selector(".made .result[src*='results']")
+    assert page.get_by_role("button", name="Again").count() == 1
+
+
+def test_the_arithmetic_adds_up_and_the_arrows_slide_the_window(page, address, network, images):
+    visit(page, address, "second/3")
+    page.evaluate(
+        """() => import('/modules/state.js').then(
+          ({ set }) => set({ opened: { layer: 'second', unit: 3, row: 2, col: 5 } })
+        )"""
+    )
+    page.wait_for_selector("#arithmetic .sums")
+    own = float(tap.activations(network, images[4:5], ["second"]).outputs["second"][0, 3, 2, 5])
+    written = page.inner_text("#arithmetic .own .figure").replace("−", "-")
+    assert float(written) == pytest.approx(own, abs=0.03)
+    assert page.locator("#arithmetic .matrix").count() == 5 * 3  # window, kernel and products of each channel
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("#arithmetic h2")).to_have_text("second:3@3,5")
+    page.keyboard.press("Escape")
+    expect(page.locator("#arithmetic")).not_to_be_visible()
+
+
+def test_the_map_zooms_opens_a_picture_and_says_what_a_region_has_in_common(page, address):
+    visit(page, address, "second/0?view=map")
+    expect(page.locator("#map .under")).to_contain_text("Trustworthiness")
+    canvas = page.locator("#map .stage canvas")
+    canvas.focus()
+    page.keyboard.press("n")
+    page.wait_for_selector("#map aside .patches img")
+    assert page.locator("#map aside .patches li").count() == 12
+    page.keyboard.press("0")
+    page.get_by_role("button", name="Lasso").click()
+    box = canvas.bounding_box()
+    corners = [(2, 2), (box["width"] - 2, 2), (box["width"] - 2, box["height"] - 2), (2, box["height"] - 2)]
+    page.mouse.move(box["x"] + 2, box["y"] + 2)
+    page.mouse.down()
+    for x, y in corners[1:]:
+        page.mouse.move(box["x"] + x, box["y"] + y, steps=4)
+    page.mouse.up()
+    expect(page.locator("#map aside")).to_contain_text("30 pictures of 30.")
+    names = page.locator("#map aside .means").first.locator(".name").all_inner_texts()
+    assert sorted(names) == ["ant", "bee", "crane"]
+
+
+def test_the_map_has_pictures_on_it(page, address):
+    visit(page, address, "second/0?view=map")
+    expect(page.locator("#map .under")).to_contain_text("Trustworthiness")
+    deadline = time.monotonic() + PATIENCE / 1000
+    while colours(page) < 500:  # thumbnails come after the points
+        assert time.monotonic() < deadline
+        page.wait_for_timeout(100)
+
+
+def colours(page: Page) -> int:
+    """Count the colours on the map."""
+    return page.locator("#map .stage canvas").evaluate(
+        """canvas => {
+          const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+          return new Set(new Uint32Array(pixels.buffer)).size;
+        }"""
+    )
+
+
+def test_a_training_shows_its_curves_and_its_epochs(page, tmp_path):
+    pytest.importorskip("uvicorn")
+    import uvicorn
+    from PIL import Image
+
+    from striate import load
+    from striate.learn.loop import fit
+    from striate.web.app import application
+    from striate.web.house import House
+
+    draw = np.random.default_rng(0)
+    for label in (0, 1):
+        (tmp_path / "pictures" / str(label)).mkdir(parents=True)
+        for index in range(12):
+            made = draw.integers(0, 120, (12, 12), dtype=np.uint8) + np.uint8(label * 120)
+            Image.fromarray(made).save(tmp_path / "pictures" / str(label) / f"{index}.png")
+    trained = load("striate:cnn2,classes=2,size=12,channels=1")
+    run = fit(trained, tmp_path / "pictures", out=tmp_path / "run", epochs=2, batch=8)
+    house = House.open(str(run.path), pictures=[tmp_path / "pictures" / "0" / "0.png"])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(application(house), port=port, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            time.sleep(0.05)
+        visit(page, f"http://127.0.0.1:{port}", "?view=run")
+        page.wait_for_selector("#runs .curves svg")
+        assert page.locator("#runs .curves circle.train").count() == 4  # two epochs on two charts
+        page.wait_for_selector("#runs .grown td")
+        page.locator("#epoch").focus()
+        page.keyboard.press("Home")
+        page.wait_for_url(lambda url: "epoch=0" in url)
+        expect(page.locator("#epoch-words")).to_contain_text("before training")
+    finally:
+        server.should_exit = True
+        thread.join(20)
