@@ -16,7 +16,7 @@ JOBS ?= auto
 DEMO_OPTIONS ?=
 
 help:
-	@echo "make demo    look at four photographs with a trained network, write a report, and serve the microscope"
+	@echo "make demo    look at four photographs, write a report, and at a terminal open the microscope"
 	@echo "make env     make $(VENV) with everything that development needs"
 	@echo "make test    run every check: style, types, floors, tests"
 	@echo "make long    run the checks that take minutes, such as builds killed at 20 moments"

@@ -135,7 +135,7 @@ def test_without_pictures_it_says_the_same_and_reads_none(network, atlas, maps, 
     channel = alive(maps, "second_relu")
     seen = unit_card(network, atlas, f"second_relu:{channel}", beside="none", top=3)
     monkeypatch.setattr(type(atlas.pictures), "read", lambda *_: pytest.fail("a picture was read"))
-    blind = unit_card(network, atlas, f"second_relu:{channel}", top=3, pictures=False)
+    blind = unit_card(network, atlas, f"second_relu:{channel}", top=3, blind=True)
     assert blind.recipe.notes == ()
     assert all(patch.whole is None for patch in (*blind.top, *blind.bottom, *blind.strip))
     told, expected = blind.numbers(), seen.numbers()

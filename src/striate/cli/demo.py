@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,11 +56,10 @@ _PART = 0.6  # of either side of a photograph that a part of it has
 @click.option("--device", metavar="NAME", help="Where to run: cpu, cuda, cuda:1, mps.")
 @click.option(
     "--serve/--no-serve",
-    default=True,
-    show_default=True,
-    help="Open the microscope on them at the end, until Ctrl-C.",
+    default=None,
+    help="Open the microscope on them at the end, until Ctrl-C. [default: where somebody sits at a terminal]",
 )
-def demo(out: Path, device: str | None, serve: bool) -> None:
+def demo(out: Path, device: str | None, serve: bool | None) -> None:
     """Look at four photographs with EfficientNet-Lite0, trained on ImageNet.
 
     The photographs (an astronaut, a cat, a coffee, a rocket) come with scikit-image, the weights with the
@@ -70,8 +70,12 @@ def demo(out: Path, device: str | None, serve: bool) -> None:
     click.echo("Looking at an astronaut, a cat, a coffee and a rocket with EfficientNet-Lite0.", err=True)
     source = Source("efficientnet_lite0", device=device)
     write_report(source, demo_pictures(), out, atlas=lambda net: _atlas(net, out))
+    if serve is None:  # a script that runs the demo would wait for ever
+        serve = sys.stdout.isatty()
     if serve:
         _serve(source, out)
+    else:
+        click.echo(f"The microscope on all of this: striate serve efficientnet_lite0 --atlas {out / 'atlas'}", err=True)
 
 
 def _serve(source: Source, out: Path) -> None:

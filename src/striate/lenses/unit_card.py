@@ -35,7 +35,7 @@ def unit_card(
     *,
     top: int = 9,
     beside: Beside = "guided",
-    pictures: bool = True,
+    blind: bool = False,
 ) -> UnitCard:
     """Show everything that is known of one unit.
 
@@ -48,8 +48,8 @@ def unit_card(
         target: a unit (LAYER:CHANNEL) or a class.
         top: patches in each row, at most as many as the atlas keeps.
         beside: guided (backprop), deconvnet or gradient beside the top patches; or none.
-        pictures: read the pictures. Without, the card has numbers, places and boxes alone, in a fraction of the time:
-            for whoever shows the pictures by other means.
+        blind: read no pictures. The card has numbers, places and boxes alone then, in a fraction of the time: for
+            whoever shows the pictures by other means.
 
     Returns:
         The card.
@@ -66,10 +66,10 @@ def unit_card(
     if isinstance(unit, str):
         raise AddressError(f"{unit!r} is a whole layer. Name one unit of it, such as {unit}:0.")
     layer = held.layer(unit.place)
-    cutter = Cutter(network, held, beside if pictures else "none", blind=not pictures)
+    cutter = Cutter(network, held, "none" if blind else beside, blind=blind)
     rows = [places(layer, unit.channel, which, top) for which in ("top", "bottom", "strip")]
     strongest = tuple(cutter.patches(layer, rows[0]))
-    plain = Cutter(network, held, blind=not pictures)
+    plain = Cutter(network, held, blind=blind)
     others = [tuple(plain.patches(layer, row)) for row in rows[1:]]
     following, shares, borders = firing(network, layer)
     counts, edges = _rebinned(

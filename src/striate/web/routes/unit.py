@@ -101,7 +101,7 @@ def unit(request: Request, house: Served, layer: str, unit: Annotated[int, Query
     def make() -> Unit:
         atlas = atlas_of(house)
         top = min(9, kept_by(atlas))
-        card = unit_card(house.network, atlas, f"{layer}:{unit}", top=top, beside="none", pictures=False)
+        card = unit_card(house.network, atlas, f"{layer}:{unit}", top=top, beside="none", blind=True)
         size = list(atlas.spec.size)
 
         def patch(one: Found) -> Patch:
