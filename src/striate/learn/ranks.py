@@ -8,6 +8,7 @@ of each process; its running statistics are those of the first process, which al
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -157,4 +158,6 @@ def ranks_here() -> Ranks:
 
 def _part() -> None:
     if dist.is_initialized():
+        with contextlib.suppress(RuntimeError):  # of those that failed nobody waits for the others for long
+            dist.monitored_barrier(timeout=timedelta(seconds=10))
         dist.destroy_process_group()
