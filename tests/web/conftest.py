@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -10,6 +12,10 @@ from torch import nn
 
 import striate
 from striate.images import encode_png, read_image
+from web.browsing import chromium
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytest.importorskip("fastapi", reason="needs the extra web")
 pytest.importorskip("httpx", reason="the test client needs httpx")
@@ -35,6 +41,13 @@ def small_network(seed: int = 0) -> striate.Network:
     )  # fmt: skip
     names = ["ant", "bee", "crane", "dog"]
     return striate.Network(module, striate.InputSpec(3, 24, 20), names, name=f"small {seed}")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window."""
+    with chromium() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,6 @@ The network is small and its weights are set, so that what should stand on the p
 
 from __future__ import annotations
 
-import shutil
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,16 +14,15 @@ import torch
 from torch import nn
 
 from striate import InputSpec, Network
+from web.browsing import colours, new_tab, served, until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 pytest.importorskip("fastapi", reason="needs the extra web: FastAPI")
-pytest.importorskip("uvicorn", reason="needs the extra web: uvicorn")
 playwright_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, which drives a browser")
 
 UNITS = 2048  # of the widest layer, as in ResNet-50
-PATIENCE = 60_000  # ms; the machine may be busy
 
 
 class Wide(nn.Module):
@@ -52,9 +47,6 @@ class Wide(nn.Module):
 @pytest.fixture(scope="module")
 def address(photographs: Path) -> Iterator[str]:
     """The address of a running server."""
-    import uvicorn
-
-    from striate.web.app import application
     from striate.web.house import House
 
     torch.manual_seed(0)
@@ -63,31 +55,8 @@ def address(photographs: Path) -> Iterator[str]:
     torch.manual_seed(1)
     other = Network(Wide().eval(), spec, network.class_names, name="another")
     house = House.open(network, compare=other, pictures=[photographs / "chelsea.png", photographs / "coffee.png"])
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(application(house), port=port, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 60
-    while not server.started and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert server.started
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(20)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium without a window."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("needs a browser: apt-get install chromium")
-    with playwright_api.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield opened
-        opened.close()
+    with served(house) as there:
+        yield there
 
 
 @pytest.fixture
@@ -101,38 +70,10 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
 
 def open_tab(browser: Browser, address: str, **settings: Any) -> tuple[Page, list[str]]:
     """Open a tab that is ready, and the list of what its console complains about."""
-    tab = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **settings}).new_page()
-    tab.set_default_timeout(PATIENCE)
-    complaints: list[str] = []
-    tab.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab, complaints = new_tab(browser, **settings)
     tab.goto(address)
     tab.wait_for_selector("body[data-ready]")
     return tab, complaints
-
-
-def pixels(page: Page, selector: str) -> int:
-    """Count the colours in a canvas: one means that nothing was drawn."""
-    return int(
-        page.eval_on_selector(
-            selector,
-            """canvas => {
-              const {width, height} = canvas;
-              const data = new Uint32Array(canvas.getContext("2d").getImageData(0, 0, width, height).data.buffer);
-              return new Set(data).size;
-            }""",
-        )
-    )
-
-
-def until(page: Page, condition: str) -> None:
-    """Wait for a condition on the page; Playwright's own way evaluates text in the page, which the policy refuses."""
-    deadline = time.monotonic() + PATIENCE / 1000
-    while not page.evaluate(condition):
-        assert time.monotonic() < deadline, (
-            f"{condition} did not come true; the page says: {page.inner_text('#status')}"
-        )
-        page.wait_for_timeout(30)
 
 
 def wait_for_cells(page: Page) -> None:
@@ -153,7 +94,7 @@ def test_the_demo_opens_and_a_unit_is_chosen(page: Page) -> None:
     assert "2,048 units" in page.inner_text("#units h2")
     until(page, "document.querySelector('.cells canvas').height > 10")
     page.wait_for_timeout(200)
-    assert pixels(page, ".cells canvas") > 50
+    assert colours(page, ".cells canvas") > 50
     page.locator(".cells canvas").click(position={"x": 20, "y": 20})
     until(page, "/^#\\/wide\\/0\\?/.test(location.hash)")
     until(page, "document.querySelector('.focus canvas').width > 10")
@@ -202,7 +143,7 @@ def test_pointing_at_the_picture_reads_the_column(page: Page, address: str) -> N
     page.wait_for_selector(".column:not(.empty) button")
     assert page.locator(".column button").count() == 4
     page.wait_for_timeout(100)
-    assert pixels(page, ".column canvas") > 1
+    assert colours(page, ".column canvas") > 1
 
 
 def test_a_click_on_the_picture_covers_it_there(page: Page) -> None:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,18 +12,17 @@ import pytest
 from lenses.small_atlas import make_network, pictures_of, small_atlas
 from striate import tap
 from striate.images import encode_png
+from web.browsing import colours, new_tab, served, until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 pytest.importorskip("fastapi", reason="needs the extra web: FastAPI")
-pytest.importorskip("uvicorn", reason="needs the extra web: uvicorn")
 playwright_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, which drives a browser")
 expect = playwright_api.expect
-expect.set_options(timeout=120_000)  # ms; the machine may be busy
 
 COUNT = 30
-PATIENCE = 120_000  # ms; the machine may be busy
+PLANE = "#map .stage canvas"
 
 
 @pytest.fixture(scope="module")
@@ -43,53 +38,22 @@ def images(network):
 @pytest.fixture(scope="module")
 def address(network, images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a running server with an atlas; its picture is number 4 of the atlas."""
-    import uvicorn
-
-    from striate.web.app import application
     from striate.web.house import House
 
     folder: Path = tmp_path_factory.mktemp("house")
     (folder / "fourth.png").write_bytes(encode_png(network.spec.pixels(images[4:5])[0]))
     atlas = small_atlas(folder / "atlas", network, images, features=["deep"])
     house = House.open(network, atlas=atlas, pictures=[folder / "fourth.png"])
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(application(house), port=port, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 60
-    while not server.started and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert server.started
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(20)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium without a window."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("needs a browser: apt-get install chromium")
-    with playwright_api.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield opened
-        opened.close()
+    with served(house) as there:
+        yield there
 
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A new tab; that nothing was complained about is checked when it closes."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
-    tab = context.new_page()
-    tab.set_default_timeout(PATIENCE)
-    complaints: list[str] = []
-    tab.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab, complaints = new_tab(browser, reduced_motion="reduce")
     yield tab
-    context.close()
+    tab.context.close()
     assert complaints == []
 
 
@@ -177,30 +141,14 @@ def test_the_map_zooms_opens_a_picture_and_says_what_a_region_has_in_common(page
 def test_the_map_has_pictures_on_it(page, address):
     visit(page, address, "second/0?view=map")
     expect(page.locator("#map .under")).to_contain_text("Trustworthiness")
-    deadline = time.monotonic() + PATIENCE / 1000
-    while colours(page) < 500:  # thumbnails come after the points
-        assert time.monotonic() < deadline
-        page.wait_for_timeout(100)
-
-
-def colours(page: Page) -> int:
-    """Count the colours on the map."""
-    return page.locator("#map .stage canvas").evaluate(
-        """canvas => {
-          const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
-          return new Set(new Uint32Array(pixels.buffer)).size;
-        }"""
-    )
+    until(page, lambda: colours(page, PLANE) >= 500)  # thumbnails come after the points
 
 
 def test_a_training_shows_its_curves_and_its_epochs(page, tmp_path):
-    pytest.importorskip("uvicorn")
-    import uvicorn
     from PIL import Image
 
     from striate import load
     from striate.learn.loop import fit
-    from striate.web.app import application
     from striate.web.house import House
 
     draw = np.random.default_rng(0)
@@ -212,16 +160,8 @@ def test_a_training_shows_its_curves_and_its_epochs(page, tmp_path):
     trained = load("striate:cnn2,classes=2,size=12,channels=1")
     run = fit(trained, tmp_path / "pictures", out=tmp_path / "run", epochs=2, batch=8)
     house = House.open(str(run.path), pictures=[tmp_path / "pictures" / "0" / "0.png"])
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(application(house), port=port, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
-        while not server.started:
-            time.sleep(0.05)
-        visit(page, f"http://127.0.0.1:{port}", "?view=run")
+    with served(house) as there:
+        visit(page, there, "?view=run")
         page.wait_for_selector("#runs .curves svg")
         assert page.locator("#runs .curves circle.train").count() == 4  # two epochs on two charts
         page.wait_for_selector("#runs .grown td")
@@ -229,6 +169,3 @@ def test_a_training_shows_its_curves_and_its_epochs(page, tmp_path):
         page.keyboard.press("Home")
         page.wait_for_url(lambda url: "epoch=0" in url)
         expect(page.locator("#epoch-words")).to_contain_text("before training")
-    finally:
-        server.should_exit = True
-        thread.join(20)
