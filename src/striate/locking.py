@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -88,8 +89,10 @@ def _taken(file: Path, busy: Callable[[str], StriateError]) -> int:
 
 
 def _holder(handle: int) -> str:
-    try:
-        found = json.loads(os.pread(handle, 1000, 0))
-        return f" ({found['pid']} on {found['host']})"
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+    for _ in range(10):  # it writes who it is just after it has taken the lock
+        try:
+            found = json.loads(os.pread(handle, 1000, 0))
+            return f" ({found['pid']} on {found['host']})"
+        except (OSError, ValueError, KeyError, TypeError):
+            time.sleep(0.01)
+    return ""

@@ -39,14 +39,21 @@ def main(folder: Path, out: Path) -> None:
 
 
 def begun(folder: Path, out: Path) -> int:
-    """Start a build and wait until it has written something."""
+    """Start a build and wait until it has the folder, and has said so."""
     child = start(folder, out)
     deadline = time.monotonic() + 60
-    while not (out.is_dir() and any(out.iterdir())):
+    while not _said(out / "lock"):
         if time.monotonic() > deadline:
             raise SystemExit("the build writes nothing")
         time.sleep(0.001)
     return child
+
+
+def _said(lock: Path) -> bool:
+    try:
+        return lock.stat().st_size > 0
+    except OSError:
+        return False
 
 
 if __name__ == "__main__":

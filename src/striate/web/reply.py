@@ -6,12 +6,13 @@ import hashlib
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel
 
+from striate.network import Network
 from striate.web.house import House
 
-__all__ = ["PNG_RESPONSES", "Failure", "Served", "as_json", "as_png"]
+__all__ = ["PNG_RESPONSES", "Asked", "Failure", "Served", "as_json", "as_png"]
 
 PNG_RESPONSES: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}, "description": "The picture."}}
 
@@ -29,6 +30,18 @@ def _served(request: Request) -> House:
 
 Served = Annotated[House, Depends(_served)]
 """The type of a route's argument that is given what is served."""
+
+
+def _asked(
+    house: Served,
+    other: Annotated[bool, Query(description="ask the second network")] = False,
+    epoch: Annotated[int | None, Query(description="ask the network as it was after this epoch")] = None,
+) -> Callable[[], Network]:
+    return lambda: house.asked(other, epoch)  # loaded only where the answer is not kept
+
+
+Asked = Annotated[Callable[[], Network], Depends(_asked)]
+"""The type of a route's argument that gives the network that is asked, when it is called."""
 
 
 def as_json(request: Request, house: House, make: Callable[[], BaseModel]) -> Response:

@@ -6,11 +6,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from striate.network import Network
 from striate.registry import function
 from striate.results import FilterBank
 from striate.results.sprite import Scale, Sprite
-from striate.web.house import House
-from striate.web.reply import PNG_RESPONSES, Served, as_json, as_png
+from striate.web.reply import PNG_RESPONSES, Asked, Served, as_json, as_png
 from striate.web.shapes import Sheet
 
 __all__ = ["router"]
@@ -46,19 +46,18 @@ class Kernels(Sheet):
 def activations(
     request: Request,
     house: Served,
+    asked: Asked,
     layer: Layer,
     picture: str,
     scale: Scale = "shared",
-    other: bool = False,
-    epoch: int | None = None,
 ) -> Response:
     """Give peak and mean of every channel, and how the sheet of its maps is laid out."""
 
     def make() -> Answered:
-        found = house.activations(picture, layer, house.asked(other, epoch))
+        found = house.activations(picture, layer, asked())
         maxima, means = found.extremes(layer, 0)
         channels, height, width = found.grid(layer).shape[1:]
-        sheet = Sheet.of(house.sheet(picture, layer, scale, house.asked(other, epoch)))
+        sheet = Sheet.of(house.sheet(picture, layer, scale, asked()))
         return Answered(
             **sheet.model_dump(),
             layer=layer,
@@ -76,16 +75,15 @@ def activations(
 def activations_sheet(
     request: Request,
     house: Served,
+    asked: Asked,
     layer: Layer,
     picture: str,
     scale: Scale = "shared",
-    other: bool = False,
-    epoch: int | None = None,
 ) -> Response:
     """Draw the maps of all channels, a pixel for each unit, row by row without gaps."""
 
     def make() -> bytes:
-        return house.sheet(picture, layer, scale, house.asked(other, epoch)).png()
+        return house.sheet(picture, layer, scale, asked()).png()
 
     return as_png(request, house, make)
 
@@ -94,15 +92,14 @@ def activations_sheet(
 def filters(
     request: Request,
     house: Served,
+    asked: Asked,
     layer: Layer,
     scale: Scale = "shared",
-    other: bool = False,
-    epoch: int | None = None,
 ) -> Response:
     """Say how the sheet of a layer's kernels is laid out."""
 
     def make() -> Kernels:
-        bank, made, shows = _bank(house, layer, scale, other, epoch)
+        bank, made, shows = _bank(asked(), layer, scale)
         kernels, _, height, width = bank.weights.shape
         return Kernels(
             **Sheet.of(made).model_dump(),
@@ -121,15 +118,14 @@ def filters(
 def filters_sheet(
     request: Request,
     house: Served,
+    asked: Asked,
     layer: Layer,
     scale: Scale = "shared",
-    other: bool = False,
-    epoch: int | None = None,
 ) -> Response:
     """Draw the kernels of a layer, a pixel for each weight."""
-    return as_png(request, house, lambda: _bank(house, layer, scale, other, epoch)[1].png())
+    return as_png(request, house, lambda: _bank(asked(), layer, scale)[1].png())
 
 
-def _bank(house: House, layer: str, scale: Scale, other: bool, epoch: int | None) -> tuple[FilterBank, Sprite, str]:
-    bank: FilterBank = function("filters")(house.asked(other, epoch), layer=layer)
+def _bank(network: Network, layer: str, scale: Scale) -> tuple[FilterBank, Sprite, str]:
+    bank: FilterBank = function("filters")(network, layer=layer)
     return bank, *bank.sprite(scale=scale)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
 from striate.lenses.arithmetic import arithmetic as worked_out
-from striate.web.reply import Served, as_json
+from striate.web.reply import Asked, Served, as_json
 
 router = APIRouter(tags=["arithmetic"])
 
@@ -62,14 +62,13 @@ class Arithmetic(BaseModel):
 def arithmetic(
     request: Request,
     house: Served,
+    asked: Asked,
     layer: str,
     picture: str,
     unit: Annotated[int, Query(ge=0)],
     row: Annotated[int, Query(ge=0)] = 0,
     col: Annotated[int, Query(ge=0)] = 0,
     shown: Annotated[int, Query(ge=1, le=64)] = SHOWN,
-    other: bool = False,
-    epoch: int | None = None,
 ) -> Response:
     """Work out one value of a convolution, dense layer or pooling, or of what normalises or rectifies one.
 
@@ -78,7 +77,7 @@ def arithmetic(
     """
 
     def make() -> Arithmetic:
-        network = house.asked(other, epoch)
+        network = asked()
         mapped = network.graph().layer(layer).map_size is not None
         address = f"{layer}:{unit}@{row},{col}" if mapped else f"{layer}:{unit}"
         with house.jobs.short():

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, RootModel
 
 from striate.errors import AddressError
-from striate.web.reply import Served, as_json
+from striate.web.reply import Asked, Served, as_json
 from striate.web.shapes import Edges, in_original
 
 __all__ = ["router"]
@@ -44,18 +44,17 @@ class Column(BaseModel):
 def field(
     request: Request,
     house: Served,
+    asked: Asked,
     layer: Layer,
     row: Annotated[int, Query(ge=0)],
     col: Annotated[int, Query(ge=0)],
     picture: str,
     unit: Annotated[int | None, Query(ge=0, description="channel, to be told what it answers there")] = None,
-    other: bool = False,
-    epoch: int | None = None,
 ) -> Response:
     """Say which part of a picture a unit sees; null where that is nothing but padding."""
 
     def make() -> Found:
-        network = house.asked(other, epoch)
+        network = asked()
         found = network.graph().layer(layer)
         given = house.pictures.get(picture)
         height, width = found.map_size or (1, 1)
@@ -80,17 +79,16 @@ def field(
 def column(
     request: Request,
     house: Served,
+    asked: Asked,
     layer: Layer,
     picture: str,
     y: Annotated[float, Query(ge=0, le=1, description="share of the picture's height")],
     x: Annotated[float, Query(ge=0, le=1, description="share of its width")],
-    other: bool = False,
-    epoch: int | None = None,
 ) -> Response:
     """Give what every channel answers at the unit whose field has its middle nearest to a place."""
 
     def make() -> Column:
-        network = house.asked(other, epoch)
+        network = asked()
         given = house.pictures.get(picture)
         found = house.activations(picture, layer, network)
         spec, size = network.spec, (given.height, given.width)

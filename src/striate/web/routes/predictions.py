@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from striate.perturbation.one_patch import cover_patch
 from striate.registry import function
 from striate.results import Predictions
-from striate.web.reply import Served, as_json
+from striate.web.reply import Asked, Served, as_json
 from striate.web.shapes import Edges, in_original
 
 __all__ = ["router"]
@@ -58,15 +58,14 @@ class Covered(BaseModel):
 def predictions(
     request: Request,
     house: Served,
+    asked: Asked,
     picture: str,
     top: Annotated[int, Query(ge=1, le=1000)] = 5,
-    other: bool = False,
-    epoch: int | None = None,
 ) -> Response:
     """Say which classes the network finds in a picture."""
 
     def make() -> Said:
-        network = house.asked(other, epoch)
+        network = asked()
         found: Predictions = function("predictions")(network, house.looked_at(picture, network))
         logits = found.logits[0]
         return Said(
@@ -84,6 +83,7 @@ def predictions(
 def occlude(
     request: Request,
     house: Served,
+    asked: Asked,
     picture: str,
     x: Annotated[float, Query(ge=0, le=1, description="share of the picture's width")],
     y: Annotated[float, Query(ge=0, le=1, description="share of its height")],
@@ -93,13 +93,11 @@ def occlude(
         str, Query(description="what covers: grey, black, white, mean, blur, noise, a colour")
     ] = "grey",
     top: Annotated[int, Query(ge=1, le=1000)] = 5,
-    other: bool = False,
-    epoch: int | None = None,
 ) -> Response:
     """Cover one place of a picture, and ask again."""
 
     def make() -> Covered:
-        network = house.asked(other, epoch)
+        network = asked()
         given = house.pictures.get(picture)
         original = given.height, given.width
         spec = network.spec
