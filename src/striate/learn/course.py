@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -169,7 +170,7 @@ class Course:
                 row = self._epoch(number)
                 now = time.monotonic()
                 longest = max(longest, now - before)
-                ended = self._ranks.from_first(lambda: self._end(row, now - self._began + longest))  # noqa: B023
+                ended = self._ranks.from_first(partial(self._end, row, now - self._began + longest))
                 self._keep(row, ended)
                 left = (time.monotonic() - started) / (number - done) * (total - number)
                 progress.report(Event(TASK, number, number if ended else total, note(row, None if ended else left)))

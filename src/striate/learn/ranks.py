@@ -12,6 +12,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -94,7 +95,7 @@ class Ranks:
         held = [*module.buffers(), *(module.parameters() if weights else ())]
         for value in held:
             dense = value.detach().contiguous()
-            self._reach(lambda dense=dense: dist.broadcast(dense, 0))  # type: ignore[misc]  # a lambda with a default
+            self._reach(partial(dist.broadcast, dense, 0))
             value.data.copy_(dense)
 
     def from_first(self, step: Callable[[], Outcome]) -> Outcome:
