@@ -14,6 +14,7 @@ from striate.errors import OptionError
 
 if TYPE_CHECKING:
     from striate.dataset import PictureSet
+    from striate.learn.judging.views import Views
     from striate.network import Network
     from striate.results.evaluation import Evaluation
 
@@ -43,6 +44,13 @@ _LISTED = 20  # classes that are listed on the terminal; of more, the weakest
 @click.option("--part", metavar="NAME", help="Only this part of the pictures: train, val, test.")
 @click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Pictures at a time; chosen unless given.")
 @click.option("--worst", type=click.IntRange(min=0), metavar="N", default=10, show_default=True, help="Mistakes shown.")
+@click.option(
+    "--views",
+    type=click.Choice(["one", "mirror", "six"]),
+    default="one",
+    show_default=True,
+    help="Of each picture, averaged: as it is; its mirror image too; both moved by a pixel besides. Not for digits.",
+)
 @click.option("--again", is_flag=True, help="Ask the network again, also where RUN/predictions.npz is there.")
 def evaluate(
     source: Source,
@@ -52,6 +60,7 @@ def evaluate(
     part: str | None,
     batch: int | None,
     worst: int,
+    views: Views,
     again: bool,
 ) -> None:
     """Ask a network once about pictures whose classes are known, and say how good it is."""
@@ -62,7 +71,7 @@ def evaluate(
     if pictures is not None and again:
         raise OptionError("--again goes with a RUN alone: pictures in a FOLDER are asked about each time.")
     if pictures is None:
-        _of_run(source, out, worst, again)
+        _of_run(source, out, worst, again, views)
         return
     from striate.dataset import open as open_pictures
     from striate.learn.judging.evaluate import evaluate as ask
@@ -70,12 +79,12 @@ def evaluate(
     held = open_pictures(pictures, labels=labels, part=part)
     network = source.load()
     folder = Path("striate-evaluation") if out is None else out
-    table = ask(network, held, batch=batch)
+    table = ask(network, held, batch=batch, views=views)
     kept = table.save(folder / "predictions.npz")
     _show(network, held, table, folder, worst, kept)
 
 
-def _of_run(source: Source, out: Path | None, worst: int, again: bool) -> None:
+def _of_run(source: Source, out: Path | None, worst: int, again: bool, views: Views) -> None:
     """Ask the best network of a run about the pictures that it was validated on, unless that was done before."""
     from striate.learn.judging.evaluate import PREDICTIONS, UNKEPT, evaluation_of
     from striate.learn.run import Run
@@ -87,11 +96,11 @@ def _of_run(source: Source, out: Path | None, worst: int, again: bool) -> None:
         )
     run = Run.open(source.source)
     network = source.load()
-    table = evaluation_of(run, network=network, again=again)
+    table = evaluation_of(run, network=network, again=again, views=views)
     held = run.split.validation
     assert held is not None  # or there would be no table
     folder = beside(run.path, "evaluation", "striate-evaluation") if out is None else out
-    unkept = any(note.startswith(UNKEPT) for note in table.recipe.notes)
+    unkept = views != "one" or any(note.startswith(UNKEPT) for note in table.recipe.notes)
     _show(network, held, table, folder, worst, None if unkept else run.path / PREDICTIONS)
 
 

@@ -135,7 +135,8 @@ class Course:
     @property
     def notes(self) -> list[str]:
         """Sentences on what was decided."""
-        found = [f"Training pictures: {self._feed.storage}"]
+        where, _, why = self._feed.storage.partition(": ")
+        found = [f"Storage of the training pictures: {where} ({why})."]
         if self._precision == "bfloat16":
             found.append("It computes in bfloat16 where that is safe (precision='float32' does not).")
         if self._monitor == "train_loss" and self._validation is None:

@@ -22,6 +22,7 @@ from striate.dataset import PictureSet, stream
 from striate.dataset import open as open_pictures
 from striate.errors import AddressError, DataError, ImageError, NetworkError, OutputError
 from striate.files import shown
+from striate.learn.judging.views import Views, asked_in
 from striate.network import Network
 from striate.results.base import Recipe
 from striate.results.confusions import Mistake
@@ -51,6 +52,7 @@ def evaluate(
     *,
     batch: int | None = None,
     workers: int | None = None,
+    views: Views = "one",
 ) -> Evaluation:
     """Ask a network about pictures once, and keep what it says as a table.
 
@@ -62,6 +64,8 @@ def evaluate(
             of the set, brought to the network's classes by their names.
         batch: pictures at a time; chosen for the device unless given.
         workers: decoding threads; as many as there are processors unless given.
+        views: of each picture whose logits are averaged (`striate.learn.judging.views`): "one", the picture as it is;
+            "mirror", it and its mirror image; "six", both moved a pixel to and fro besides.
 
     Returns:
         The table, in the order of `indices`. What could not be read is in its `skipped`.
@@ -69,6 +73,7 @@ def evaluate(
     Raises:
         DataError: no such pictures, none that can be read, or labels that are no classes of this network.
         NetworkError: the network cannot be run on them, or gives what is no number.
+        OptionError: no such views.
         Stopped: someone asked to stop.
     """
     started = time.perf_counter()
@@ -78,7 +83,7 @@ def evaluate(
         raise DataError(f"there is nothing to evaluate: no picture of {held.description} was asked for.")
     if not 0 <= int(order.min()) <= int(order.max()) < len(held):
         raise DataError(f"pictures {order.min()} to {order.max()} were asked for, of {held.description}.")
-    rows, answers, broken = _answers(network, held, order, batch, workers)
+    rows, answers, broken = _answers(network, held, order, batch, workers, views)
     if not len(rows):
         raise DataError(f"not one of {count(len(order), 'picture')} can be read (the first: {broken[0][1]})")
     classes = answers.shape[1]
@@ -103,7 +108,7 @@ def evaluate(
             network=network.name,
             weights=network.weights_hash,
             input=network.spec.brief(),
-            options={"pictures": held.description},
+            options={"pictures": held.description, "views": views},
             version=striate.__version__,
             seconds=time.perf_counter() - started,
             device=str(network.device),
@@ -114,7 +119,7 @@ def evaluate(
     )
 
 
-def evaluation_of(run: Run, *, network: Network | None = None, again: bool = False) -> Evaluation:
+def evaluation_of(run: Run, *, network: Network | None = None, again: bool = False, views: Views = "one") -> Evaluation:
     """Return what the best network of a run says of the pictures that it was validated on.
 
     The table is read from `predictions.npz` in the folder of the run, when it is there and of this network and these
@@ -124,6 +129,7 @@ def evaluation_of(run: Run, *, network: Network | None = None, again: bool = Fal
         run: that is over.
         network: its best network, where that is loaded already.
         again: make the table anew.
+        views: as in `evaluate`; a table of several views is made each time, and not kept.
 
     Raises:
         DataError: it was trained without validation pictures, or they are not there any more.
@@ -140,6 +146,8 @@ def evaluation_of(run: Run, *, network: Network | None = None, again: bool = Fal
     indices = np.asarray(split.validation_indices, dtype=np.int64)
     labels = np.asarray(split.validation_labels, dtype=np.int64)
     path = Path(run.path) / PREDICTIONS
+    if views != "one":
+        return evaluate(asked, split.validation, indices, labels, views=views)
     if not again and path.is_file():
         with contextlib.suppress(DataError):  # then it is made again
             marks = {"weights": asked.weights_hash, "pictures": identity(split.validation, indices, labels)}
@@ -255,11 +263,20 @@ def _place(name: str, names: Sequence[str]) -> int | None:
 
 
 def _answers(
-    network: Network, pictures: PictureSet, order: NDArray[np.int64], batch: int | None, workers: int | None
+    network: Network,
+    pictures: PictureSet,
+    order: NDArray[np.int64],
+    batch: int | None,
+    workers: int | None,
+    views: Views,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], list[tuple[int, str]]]:
     """Return rows of `order` that could be read, their logits (m, K), and rows that could not, with the reason."""
     size = _batch(network) if batch is None else batch
     size = 1 if network.one_by_one else size
+
+    def ask(images: Tensor) -> Tensor:
+        return network.logits(run(network.module, images))
+
     pieces: list[NDArray[np.float32]] = []
     good: list[NDArray[np.int64]] = []
     broken: list[tuple[int, str]] = []
@@ -275,7 +292,7 @@ def _answers(
             broken += [(int(row), reasons[int(order[row])]) for row in rows[failed]]
             if len(one.images):
                 with undisturbed(network.module), torch.no_grad():
-                    logits = network.logits(run(network.module, network.batch(one.images)))
+                    logits = asked_in(views, ask, network.batch(one.images))
                 pieces.append(logits.float().cpu().numpy())
                 good.append(rows[~failed])
             done += one.asked

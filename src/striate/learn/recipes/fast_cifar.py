@@ -27,4 +27,5 @@ RECIPE = Recipe(
         frozen=("whiten.weight",),
     ),
     mark=94.0,
+    views="six",
 )

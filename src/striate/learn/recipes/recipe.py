@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from striate.learn.judging.views import Views
 from striate.learn.settings import Settings
 
 __all__ = ["Recipe"]
@@ -20,6 +21,7 @@ class Recipe:
         net: source of the untrained network, as `striate.learn.start` takes it.
         settings: how it is trained; each can be overridden.
         mark: accuracy on the test pictures that it is held to, in percent, mean of three seeds.
+        views: in which the test pictures are seen then, as `striate.learn.evaluate` takes them.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Recipe:
     net: str
     settings: Settings
     mark: float
+    views: Views = "one"
 
     def changed(self, **fields: Any) -> Recipe:
         """Return the recipe with some of its settings changed.
