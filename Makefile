@@ -1,7 +1,7 @@
 # `make demo` looks at four photographs; `make test` runs every check. Both make their environment first.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo env test long lint format reach synthesis-report bench clean
+.PHONY: help demo env test long lint format reach synthesis-report screenshots bench clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -23,6 +23,7 @@ help:
 	@echo "make format  put the code into its form"
 	@echo "make reach   run the lenses over every family of convnets, and write docs/reach.md"
 	@echo "make synthesis-report  make pictures of channels and classes, and write docs/synthesis.md"
+	@echo "make screenshots  take pictures of the running microscope for docs/images"
 	@echo "make bench   measure speed against the peers"
 	@echo "make clean   remove what these commands made, $(VENV) included"
 
@@ -72,6 +73,10 @@ reach: env
 # Parts that are measured already are kept in build/synthesis; CIFAR-10 is named by STRIATE_CIFAR10.
 synthesis-report: env
 	$(BIN)/python -m sheets
+
+# Needs Chromium: the system's, or Playwright's own (playwright install chromium).
+screenshots: env
+	$(BIN)/python -m shots
 
 bench: env
 	$(BIN)/python -m bench

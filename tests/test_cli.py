@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from lightness import every_command, promise_light_help
 from striate import registry
-from striate.cli import main
+from striate.cli import main, striate
 from striate.cli.layers import HEADINGS, describe_field, describe_kernel, short
 from striate.cli.source import Source, source_options
 from striate.geometry import Field, Span
@@ -81,30 +82,10 @@ def run(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
 # --- help, without torch
 
 
-HELPS = (
-    "--help; look --help; layers --help; demo -h; trust --help; lens --help; --version; again --help; saliency --help; "
-    "grad-cam --help"
-).split("; ") + [f"lens {name} --help" for name in registry.names()]
-
-ASKING = """
-import contextlib, io, json, sys
-from striate.cli import main
-found = {}
-for words in json.loads(sys.argv[1]):
-    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(io.StringIO()) as complained:
-        status = main(words.split())
-    heavy = {"torch", "numpy", "PIL", "matplotlib", "rich", "skimage"} & set(sys.modules)
-    found[words] = [status, complained.getvalue(), bool(said.getvalue()), sorted(heavy)]
-print(json.dumps(found))
-"""
-
-
 def test_help_imports_no_torch():
-    # one process for all: what one of them imports stays there, so the first that is named is the one to look at
-    command = [sys.executable, "-c", ASKING, json.dumps(HELPS)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.stderr == ""
-    assert json.loads(done.stdout) == {words: [0, "", True, []] for words in HELPS}
+    asked = [f"{words} --help".strip() for words in every_command(striate)]
+    assert {"--help", "train --help", "atlas build --help", "lens saliency --help"} <= set(asked)
+    promise_light_help([*asked, "--version", "demo -h", "saliency --help", "grad-cam --help"])
 
 
 def test_version(capsys):

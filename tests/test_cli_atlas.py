@@ -133,18 +133,6 @@ def test_what_is_wrong_is_said(words, message, source, folder, built, tmp_path, 
     assert message in " ".join(capsys.readouterr().err.split())
 
 
-def test_help_imports_no_torch():
-    code = (
-        "import sys\nfrom striate.cli import main\n"
-        "status = max(main(words) for words in (['atlas', '-h'], ['atlas', 'build', '-h'], ['atlas', 'show', '-h']))\n"
-        "heavy = {'torch', 'numpy', 'PIL', 'matplotlib', 'rich', 'skimage'} & set(sys.modules)\n"
-        "sys.exit(f'imported {heavy}' if heavy else status)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stderr == ""
-    assert done.returncode == 0
-
-
 def test_control_c_says_how_to_go_on(source, tmp_path, capsys):
     many = tmp_path / "many"
     for index in range(300):

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 import striate
-from striate.layer_map import layer_map
+from striate import tap
+from striate.layer_map import aliases, layer_map
 
 
 class Gate(nn.Module):
@@ -70,3 +71,14 @@ def test_every_address_can_be_tapped_and_every_node_leads_back_to_the_picture(na
         reached.add(node.address)
     merges = [node for node in found.nodes if len(node.inputs) > 1]
     assert len(merges) == 8
+
+
+def test_a_block_goes_by_the_layer_that_ends_it(lite0):
+    graph = lite0.graph()
+    nodes = {node.address for node in layer_map(graph).nodes}
+    found = aliases(graph)
+    assert set(found.values()) <= nodes
+    assert nodes.isdisjoint(found)
+    assert found["blocks.4"] == "blocks.4.2"
+    same = tap.activations(lite0, torch.rand(1, 3, 224, 224), ["blocks.4", "blocks.4.2"]).outputs
+    torch.testing.assert_close(same["blocks.4"], same["blocks.4.2"], rtol=0, atol=0)

@@ -29,3 +29,42 @@ def test_large_blocks_are_not_supplied_anew():
         for way in ("keep", "leave")
     }
     assert faults["keep"] < 0.1 * faults["leave"]
+
+
+GROWING = """
+import ctypes, sys
+from striate import memory
+assert memory.keep_memory()
+memory._ROOM, memory._PAUSE = 2**27, 0.0
+library, size, given = ctypes.CDLL(None), 20_000_000, 0
+library.malloc.restype = ctypes.c_void_p
+library.malloc.argtypes = library.free.argtypes = None
+block = ctypes.c_void_p()
+for turn in range(80):
+    # as large as the one before and a little more, as blocks are that are cut to fit an alignment
+    assert not library.posix_memalign(ctypes.byref(block), ctypes.c_size_t(64), ctypes.c_size_t(size + 256 * turn))
+    ctypes.memset(block, 1, size)
+    for small in range(2_000):  # what stays behind between the large ones
+        library.malloc(ctypes.c_size_t(40 + small % 200))
+    library.free(block)
+    if sys.argv[1] == "relieve":
+        given += memory.relieve()
+print(memory._resident() // 10**6, given)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc has the setting")
+def test_what_gathers_between_blocks_is_given_back():
+    def told(way: str) -> list[int]:
+        done = subprocess.run([sys.executable, "-c", GROWING, way], capture_output=True, text=True, check=True)
+        return [int(word) for word in done.stdout.split()]
+
+    (grown, _), (held, given) = told("leave"), told("relieve")
+    assert given
+    assert held < 0.6 * grown
+
+
+def test_nothing_is_given_back_where_nothing_is_kept():
+    code = "from striate import memory; print(memory.relieve())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

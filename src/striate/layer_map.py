@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # the shape of a network can be told without torch
     from striate.geometry import Field
     from striate.graph import Graph, Layer
 
-__all__ = ["LayerMap", "Node", "Stage", "layer_map"]
+__all__ = ["LayerMap", "Node", "Stage", "aliases", "layer_map"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,20 @@ def layer_map(graph: Graph) -> LayerMap:
         if layer is not None:
             rows.append((layer, row.kind, row.parameters, row.macs, reads))
     return _laid(rows)
+
+
+def aliases(graph: Graph) -> dict[str, str]:
+    """Return, for layers that end where a layer of the map ends, the address that the map has for both.
+
+    A block and the last layer in it give the same values: "layer4" is "layer4.1.relu".
+    """
+    places = _places(graph)
+    found = {}
+    for layer in graph.layers:
+        place = None if layer.row is None else places.get(layer.row)
+        if place is not None and place.address != layer.address:
+            found[layer.address] = place.address
+    return found
 
 
 def _places(graph: Graph) -> Mapping[int, Layer]:

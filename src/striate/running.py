@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.errors import NetworkError, StriateError
+from striate.memory import relieve
 
 __all__ = ["Watcher", "first_tensor", "run", "undisturbed", "with_first_tensor"]
 
@@ -48,6 +49,7 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
         for weight in learning:
             weight.requires_grad_(False)
         yield
+    relieve()
 
 
 def _restore_flags(training: list[nn.Module]) -> None:

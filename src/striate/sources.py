@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from striate import nets
 from striate.errors import NetworkError
 from striate.exported import load_exported
-from striate.nets import wrapped
+from striate.nets import joined, wrapped
 from striate.network import FORMAT, Network
 from striate.spec import UNKNOWN_NORMALISATION, InputSpec
 from striate.zoo import BUILT_IN, built_in, timm_network, torchvision_network
@@ -128,13 +128,14 @@ def _from_file(path: Path, factory: str | Callable[[], nn.Module] | None) -> Net
     saved = metadata.get("format") == FORMAT
     spec, names = _read_metadata(path, metadata, state) if saved else (None, None)
     made = _make(path, factory, metadata.get("factory") if saved else None)
-    module = made.module if isinstance(made, Network) else made
+    module = _module(made)
     found = wrapped.renamed(module, state)
     if left := [key for key in state if key not in found and len(found) < len(state)]:
         notes.append(f"{len(left)} weights of {path.name} belong to parts that are left out here (first: {left[0]}).")
     _fill(module, found, path, notes)
     name = metadata.get("name", path.stem)
     used = factory if isinstance(factory, str) else metadata.get("factory")
+    used = module.made_as if isinstance(module, joined.Joined) else used
     if not saved and isinstance(made, Network):  # one of ours: what it is usually trained on is known
         return Network(module, made.spec, name=name, factory=made.factory, notes=[*notes, USUAL])
     if not saved:
@@ -225,6 +226,9 @@ def _without_prefix(
 
 def _make(path: Path, given: str | Callable[[], nn.Module] | None, stored: str | None) -> nn.Module | Network:
     """Make the module whose weights a file holds; one of our own networks with what it expects."""
+    if stored is not None and joined.is_joined(stored):
+        named = given if isinstance(given, str) else None
+        return joined.rebuilt(stored, lambda inner: _module(_make(path, given, inner)), named=named)
     ours = given if isinstance(given, str) else stored if given is None else None
     if ours is not None and wrapped.is_ours(ours):
         return wrapped.network(ours, blank=True)
@@ -251,6 +255,10 @@ def _make(path: Path, given: str | Callable[[], nn.Module] | None, stored: str |
     if not isinstance(module, nn.Module):
         raise NetworkError(f"the factory {_name(given)} made {type(module).__name__}, not a torch.nn.Module.")
     return module
+
+
+def _module(made: nn.Module | Network) -> nn.Module:
+    return made.module if isinstance(made, Network) else made
 
 
 def _name(factory: str | Callable[[], nn.Module]) -> str:

@@ -276,7 +276,8 @@ def _gradient(network: Network, images: Tensor, targets: Targets, rule: Rule, at
             if not leaf.requires_grad or not scores.requires_grad:
                 raise NetworkError(
                     f"{targets.labels[0]} does not depend on {at or 'the picture'} by way of a gradient: "
-                    "the layer comes after it, or the network cuts the gradient in between."
+                    "the layer comes after it, or the network cuts the gradient in between (detach, a forest of "
+                    "decisions). Occlusion, LIME, RISE and Score-CAM need no gradient."
                 )
             found, rectifiers, passed = backward(scores, leaf, rule)
     shown, activation = found, leaf.detach()

@@ -133,7 +133,9 @@ class _Watch(Watcher):
         self.calls[name] += 1
         self.stack.append(_Visit(name, part, self.calls[name]))
 
-    def _leave(self, _part: nn.Module, _inputs: Any, output: Any) -> None:
+    def _leave(self, part: nn.Module, _inputs: Any, output: Any) -> None:
+        while self.stack[-1].module is not part:  # left by an exception that the network itself caught
+            self.stack.pop()
         visit = self.stack.pop()
         tensor = first_tensor(output)
         if tensor is None or tensor.dim() < 2:

@@ -1,6 +1,8 @@
 """Build an atlas again and again, kill each build with SIGKILL at a random moment, resume it, and compare.
 
-    python killing.py FOLDER OUT MOMENTS SEED
+    python killing.py FOLDER OUT MOMENTS SEED [units|maps]
+
+"maps" keeps whole maps and nothing of units.
 
 Forks from a process that has imported everything, so that a moment costs a build and not a start of Python.
 Prints one line of JSON: how far each build was when it was killed, and what is otherwise than it should be.
@@ -23,14 +25,17 @@ from atlas.small import contents, network
 from striate import atlas
 
 
-def start(folder: Path, out: Path) -> int:
+def start(folder: Path, out: Path, what: str = "units") -> int:
     """Begin a build in a process of its own."""
     child = os.fork()
     if child:
         return child
     status = 1
     try:
-        atlas.build(network(), folder, out, workers=1)
+        if what == "maps":
+            atlas.features(network(), folder, out, layers=["0", "2"], pool="whole", workers=1)
+        else:
+            atlas.build(network(), folder, out, workers=1)
         status = 0
     finally:
         os._exit(status)
@@ -40,23 +45,23 @@ def ended(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def main(folder: Path, out: Path, moments: int, seed: int) -> None:
+def main(folder: Path, out: Path, moments: int, seed: int, what: str = "units") -> None:
     draw = random.Random(seed)
     whole = out / "whole"
     started = time.monotonic()
-    assert ended(start(folder, whole)) == 0
+    assert ended(start(folder, whole, what)) == 0
     seconds = time.monotonic() - started
     truth = contents(whole)
     kept: list[int] = []
     wrong: list[str] = []
     for moment in range(moments):
         path = out / f"killed-{moment}"
-        child = start(folder, path)
+        child = start(folder, path, what)
         time.sleep(draw.uniform(0, seconds))
         os.kill(child, signal.SIGKILL)
         ended(child)
         kept.append(len(list((path / "work").glob("*"))) if (path / "work").is_dir() else -1)
-        if status := ended(start(folder, path)):
+        if status := ended(start(folder, path, what)):
             wrong.append(f"{moment}: the resumed build failed with {status}")
             continue
         found = contents(path)
@@ -68,4 +73,4 @@ def main(folder: Path, out: Path, moments: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), *sys.argv[5:])

@@ -33,6 +33,7 @@ class SmallRun:
     best_network: Network
     notes: list[str] = field(default_factory=list)
     finished: bool = True
+    transferred: bool = False
 
     @property
     def checkpoints(self) -> dict[int, Path]:

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import nn
 
 import striate
 from striate import dataset
 from striate.learn.pictures.split import Split, split
 
-__all__ = ["arrays", "network", "parts", "plain", "same", "tensors", "write"]
+__all__ = ["arrays", "network", "parts", "plain", "same", "stripes_with_broken_ones", "tensors", "write"]
 
 CLASSES = 3
 
@@ -40,6 +41,19 @@ def write(path: Path, count: int = 48, seed: int = 0) -> Path:
     images, labels = arrays(count, seed=seed)
     np.savez(path, images=images, labels=labels)
     return path
+
+
+def stripes_with_broken_ones(folder: Path) -> Path:
+    """Write 24 pictures to learn from, one of them broken, and 24 others to validate on, of which two are."""
+    images, labels = arrays(24)
+    for index, (image, label) in enumerate(zip(images, labels, strict=True)):
+        for part in ("train", "val"):
+            place = folder / part / "abc"[label]
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((image[..., 0] ^ (part == "val")).astype(np.uint8)).save(place / f"{index:02}.png")
+    for place in ("train/a/00.png", "val/b/01.png", "val/b/04.png"):
+        (folder / place).write_bytes(b"\x89PNG\r\n\x1a\nnothing" + place.encode())
+    return folder
 
 
 def network(seed: int = 0, classes: int = CLASSES) -> striate.Network:

@@ -8,7 +8,7 @@ from torch import nn
 
 import striate
 from striate.errors import OptionError
-from striate.perturbation.one_patch import cover_patch
+from striate.perturbation.one_patch import Covering, cover_patch
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +62,44 @@ def test_a_place_outside_and_a_size_below_one_are_refused(network, image):
         cover_patch(network, image, (8, 30), size=8)
     with pytest.raises(OptionError, match="at least 1 pixel, got 0"):
         cover_patch(network, image, (8, 8), size=0)
+
+
+@pytest.fixture(scope="module")
+def deep():
+    """Convolutions one after the other, so that a patch reaches little of the first maps and all of the last."""
+    torch.manual_seed(2)
+    module = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 12, 3, padding=1), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 5),
+    )  # fmt: skip
+    return striate.Network(module, striate.InputSpec(3, 64, 48))
+
+
+@pytest.mark.parametrize("windows", [False, True])
+def test_a_picture_that_is_kept_answers_as_one_that_is_not(deep, windows, monkeypatch):
+    image = torch.randn(1, 3, 64, 48, generator=torch.Generator().manual_seed(3))
+    kept = Covering(deep, image)
+    if windows:
+        seconds = iter([1.0, 0.5])  # plainly, and on windows
+        monkeypatch.setattr("striate.perturbation.one_patch._seconds", lambda call: (call(), next(seconds))[1])
+        assert kept.prepare() == ""
+        assert kept.on_windows
+    for place in ((30, 20), (1, 1), (63, 47), (40, 3)):
+        for baseline in ("grey", "noise", "blur"):
+            for target in (None, 3, "4:2"):
+                expected = cover_patch(deep, image, place, target, size=12, baseline=baseline)
+                found = kept.cover(place, target, size=12, baseline=baseline)
+                assert (found.box, found.target) == (expected.box, expected.target)
+                torch.testing.assert_close(found.after, expected.after, rtol=1e-4, atol=1e-5)
+                torch.testing.assert_close(found.before, expected.before, rtol=1e-4, atol=1e-5)
+                assert found.drop == pytest.approx(expected.drop, abs=1e-5)
+
+
+def test_windows_are_not_used_where_they_take_longer_or_cannot_be_followed(deep, monkeypatch):
+    image = torch.randn(1, 3, 64, 48, generator=torch.Generator().manual_seed(3))
+    kept = Covering(deep, image)
+    seconds = iter([0.5, 1.0])
+    monkeypatch.setattr("striate.perturbation.one_patch._seconds", lambda call: next(seconds))
+    assert kept.prepare() == "windows alone are no faster"
+    assert not kept.on_windows

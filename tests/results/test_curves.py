@@ -164,3 +164,9 @@ def test_one_epoch_without_validation_pictures_is_told_plainly():
     one = course([1.5])
     assert one.verdict().words.startswith("Training loss is 1.5. Without validation pictures")
     assert "validation" not in {text.get_text() for text in LearningCurves((one,)).figure().texts}
+
+
+def test_a_transfer_has_no_history_and_says_where_there_are_some(tmp_path):
+    (tmp_path / "transfer.json").write_text("{}")
+    with pytest.raises(DataError, match=r"was left by a transfer, which has no epochs of its own.*tuning/stages/2"):
+        read_history(tmp_path)

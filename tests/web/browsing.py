@@ -52,7 +52,9 @@ def chromium() -> Iterator[Browser]:
         pytest.skip("needs a browser: apt-get install chromium")
     driven.expect.set_options(timeout=PATIENCE)
     with driven.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        # a camera that is none: green, with a clock on it
+        camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+        opened = driver.chromium.launch(executable_path=found, args=["--no-sandbox", *camera])
         yield opened
         opened.close()
 

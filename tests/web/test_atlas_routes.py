@@ -290,3 +290,28 @@ def test_a_region_of_nothing_is_refused(client):
     response = client.post("/api/map/region", json={"pictures": [3, 10**12]})
     assert response.status_code == 400
     assert "in the atlas: it has 30" in response.json()["error"]
+
+
+def test_a_block_of_the_atlas_is_found_by_the_layer_that_ends_it(tmp_path):
+    """The page knows a block by its last layer, an atlas by the name that it was asked for: they are the same."""
+    from torch import nn
+
+    from atlas.making import make_atlas
+    from striate import InputSpec, Network
+
+    torch.manual_seed(0)
+    block = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    module = nn.Sequential(block, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    network = Network(module, InputSpec(3, 12, 10), ["ant", "bee", "crane"], name="blocks")
+    images = torch.rand(9, 3, 12, 10, generator=torch.Generator().manual_seed(1))
+    atlas = make_atlas(tmp_path / "atlas", network, images, ("0", "3"), labels=[index % 3 for index in range(9)])
+    house = House.open(network, atlas=atlas)
+    with TestClient(application(house), base_url="http://127.0.0.1:8765") as client:
+        assert ask(client, "session")["atlas"]["layers"] == ["0.1", "3"]
+        assert ask(client, "network")["aliases"]["0"] == "0.1"
+        for path, more in (("patches", {}), ("unit", {"unit": 2})):
+            assert ask(client, path, layer="0.1", **more) == ask(client, path, layer="0", **more)
+        like = ask(client, "unit", layer="3", unit=0)["similar"]
+        assert {one["layer"] for one in like} <= {"0.1", "3"}
+        assert (pixels(client, "patches.png", layer="0.1") == pixels(client, "patches.png", layer="0")).all()
+    house.jobs.close()

@@ -185,6 +185,16 @@ def test_two_networks_stand_side_by_side(page: Page) -> None:
     assert first != second  # of other weights
 
 
+def test_a_link_to_another_layer_of_two_networks_shows_both(page: Page, address: str) -> None:
+    wait_for_cells(page)
+    page.goto(f"{address}/#/stem?other=1")  # layer and networks change at once
+    until(page, "document.querySelectorAll('.cells:not([aria-busy]) canvas').length === 2")
+    page.wait_for_timeout(300)
+    for index in (1, 2):
+        until(page, lambda index=index: colours(page, f".grid:nth-of-type({index}) .cells canvas") > 20)
+    assert page.get_by_label("Beside another").is_checked()
+
+
 def test_a_picture_is_dropped(page: Page, photographs: Path) -> None:
     page.wait_for_selector(".sample")
     before = page.locator(".sample:not(.add)").count()
@@ -200,6 +210,54 @@ def test_a_picture_is_dropped(page: Page, photographs: Path) -> None:
         }"""
     )
     until(page, "document.querySelector('#status').textContent.includes('not a picture')")
+
+
+def test_a_picture_is_pasted(page: Page) -> None:
+    page.wait_for_selector(".sample")
+    before = page.locator(".sample:not(.add)").count()
+    page.evaluate(
+        """async () => {
+          const canvas = document.createElement("canvas");
+          canvas.width = 41; canvas.height = 29;
+          const pen = canvas.getContext("2d");
+          pen.fillStyle = "#2e86ab"; pen.fillRect(0, 0, 41, 29);
+          const blob = await new Promise((done) => canvas.toBlob(done, "image/png"));
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([blob], "image.png", {type: "image/png"}));
+          dispatchEvent(new ClipboardEvent("paste", {clipboardData: transfer, bubbles: true}));
+        }"""
+    )
+    until(page, f"document.querySelectorAll('.sample:not(.add)').length === {before + 1}")
+    until(page, "document.querySelector('.photo figcaption').textContent === 'image.png, 41 × 29'")
+    until(page, "document.querySelectorAll('.bars button').length === 5")
+
+
+def test_a_picture_is_taken_with_the_camera(page: Page) -> None:
+    page.wait_for_selector(".sample")
+    before = page.locator(".sample:not(.add)").count()
+    page.get_by_role("button", name="Take a picture with the camera").click()
+    page.wait_for_selector("dialog.camera[open]")
+    until(page, "document.querySelector('dialog.camera video').videoWidth > 0")
+    page.get_by_role("button", name="Take the picture").click()
+    until(page, f"document.querySelectorAll('.sample:not(.add)').length === {before + 1}")
+    until(page, "document.querySelector('.photo figcaption').textContent.startsWith('camera.png')")
+    assert page.locator("dialog.camera").count() == 0  # and the camera is off again
+    # one that is closed takes nothing, and lets go of the camera too
+    page.get_by_role("button", name="Take a picture with the camera").click()
+    page.wait_for_selector("dialog.camera[open]")
+    live = """() => { const video = document.querySelector('dialog.camera video');
+      globalThis.tracks = video.srcObject.getTracks(); return tracks.every((one) => one.readyState === 'live'); }"""
+    assert page.evaluate(live)
+    page.keyboard.press("Escape")
+    page.wait_for_selector("dialog.camera", state="detached")
+    assert page.evaluate("tracks.every((one) => one.readyState === 'ended')")
+
+
+def test_no_camera_is_answered_with_a_sentence(page: Page) -> None:
+    page.wait_for_selector(".sample")
+    page.evaluate("""() => { navigator.mediaDevices.getUserMedia = () => Promise.reject(new Error("No device")); }""")
+    page.get_by_role("button", name="Take a picture with the camera").click()
+    until(page, "document.querySelector('#status').textContent === 'No camera: No device.'")
 
 
 def test_the_keyboard_alone_is_enough(page: Page) -> None:
@@ -229,6 +287,15 @@ def test_the_keyboard_alone_is_enough(page: Page) -> None:
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     page.wait_for_selector(".over .cover", state="attached")
+    # the arithmetic of the chosen unit, at the place on the picture
+    page.evaluate("location.hash = '#/mix/5'")
+    until(page, "document.querySelector('.focus figcaption').textContent.startsWith('mix:5')")
+    page.keyboard.press("ArrowLeft")
+    until(page, "document.querySelector('.column p').textContent.startsWith('At ')")
+    place = page.inner_text(".column p").removeprefix("At ").split(" the")[0].replace(", ", ",")
+    page.keyboard.press("a")
+    page.wait_for_selector("#arithmetic[open] .sums")
+    assert page.inner_text("#arithmetic h2").replace("\n", "") == f"mix:5@{place}"
 
 
 def test_two_thousand_units_are_drawn_within_a_frame(page: Page, address: str) -> None:

@@ -136,6 +136,12 @@ def test_the_map_zooms_opens_a_picture_and_says_what_a_region_has_in_common(page
     expect(page.locator("#map aside")).to_contain_text("30 pictures of 30.")
     names = page.locator("#map aside .means").first.locator(".name").all_inner_texts()
     assert sorted(names) == ["ant", "bee", "crane"]
+    # and by keys: all that is in sight
+    page.get_by_role("button", name="Let go").click()
+    expect(page.locator("#map aside")).not_to_contain_text("30 pictures of 30.")
+    canvas.focus()
+    page.keyboard.press("r")
+    expect(page.locator("#map aside")).to_contain_text("30 pictures of 30.")
 
 
 def test_the_map_has_pictures_on_it(page, address):

@@ -75,9 +75,3 @@ def test_a_port_that_is_taken_and_an_empty_token_are_said(saved, pictures, capsy
     assert "cannot be listened at" in capsys.readouterr().err
     assert main(["serve", saved, "--token", " ", "--pictures", str(pictures)]) == 2
     assert "--token is empty" in capsys.readouterr().err
-
-
-def test_help_needs_no_torch():
-    code = "import sys; from striate.cli import main; main(['serve', '--help']); print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip().endswith("False")

@@ -14,17 +14,17 @@ from striate import dataset
 from striate.atlas import opened, store
 from striate.atlas.merging import merge
 from striate.atlas.opened import Atlas
-from striate.atlas.planning import Plan, is_steady, make_plan, settings_of
+from striate.atlas.planning import DEFAULTS, Plan, is_steady, make_plan, settings_of
 from striate.atlas.ranks import Ranks, ranks_here
 from striate.atlas.scanning import scan
-from striate.atlas.shares import is_finished
+from striate.atlas.shares import Share, is_finished
 from striate.dataset.pictures import PictureSet
-from striate.errors import AtlasError, DataError, OptionError, OutputError
+from striate.errors import AtlasError, DataError, OptionError, OutputError, StriateError
 from striate.files import shown, write_text
 from striate.locking import locked
 from striate.network import Network
 
-__all__ = ["build"]
+__all__ = ["build", "carry_out", "given", "held"]
 
 _PLAN, _FAILED = "plan.json", "failed"
 
@@ -88,15 +88,53 @@ def build(
             before is as it was.
         Stopped: the user asked to stop; finished shares are kept.
     """
-    given = {
-        name: value
-        for name, value in {
-            "top": top, "batch": batch, "seed": seed, "histograms": histograms, "classes": classes, "sample": sample,
-            "vectors": vectors, "logits": logits, "dtype": dtype, "keep": keep,
-        }.items()
-        if value is not None
-    }  # fmt: skip
-    _check(given)
+    options = given(
+        top=top, batch=batch, seed=seed, histograms=histograms, classes=classes, sample=sample, vectors=vectors,
+        logits=logits, dtype=dtype, keep=keep,
+    )  # fmt: skip
+    for name, least in (("top", 1), ("batch", 1), ("sample", 0), ("vectors", 0)):
+        if name in options and options[name] < least:
+            raise OptionError(f"{name} must be at least {least}, got {options[name]}.")
+    if dtype not in (None, "float16", "float32"):
+        raise OptionError(f"dtype must be 'float16' or 'float32', got {dtype!r}.")
+
+    def make(pictures: PictureSet, base: Atlas | None) -> Plan | None:
+        if base is not None:
+            base.check_units()
+        return make_plan(
+            network, pictures, base, layers, features, settings_of(network, pictures, base, options, DEFAULTS)
+        )
+
+    return carry_out(network, source, out, make, workers)
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Return those options that were given."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def carry_out(
+    network: Network,
+    source: Any,
+    out: str | os.PathLike[str],
+    make: Callable[[PictureSet, Atlas | None], Plan | None],
+    workers: int | None,
+    check: Callable[[Plan, Sequence[Share], Atlas | None], None] = lambda plan, lacking, base: None,
+) -> Atlas:
+    """Do step after step until there is nothing left to do, alone or with other ranks; return the atlas.
+
+    Args:
+        network: that is looked at.
+        source: the pictures: what `striate.dataset.open` takes.
+        out: folder of the atlas.
+        make: plans the next step from the pictures and the atlas that is there.
+        workers: threads that decode.
+        check: called before each step with the plan, the shares that it has still to do, and the atlas that is there;
+            may raise a StriateError.
+
+    Raises:
+        StriateError: what `build` says.
+    """
     pictures = dataset.open(source)
     if not is_steady(pictures):
         raise _changing(pictures)
@@ -109,7 +147,7 @@ def build(
 
         ranks.together(hold, first_only=True)
         done: set[str] = set()
-        while kind := _step(network, pictures, folder, layers, features, given, ranks, workers, done):
+        while kind := _step(network, pictures, folder, make, check, ranks, workers, done):
             done.add(kind)
     return opened.open(folder)
 
@@ -129,14 +167,6 @@ def held(folder: Path) -> AbstractContextManager[None]:
         )
 
     return locked(folder, "the atlas", busy)
-
-
-def _check(given: dict[str, Any]) -> None:
-    for name, least in (("top", 1), ("batch", 1), ("sample", 0), ("vectors", 0)):
-        if name in given and given[name] < least:
-            raise OptionError(f"{name} must be at least {least}, got {given[name]}.")
-    if given.get("dtype") not in (None, "float16", "float32"):
-        raise OptionError(f"dtype must be 'float16' or 'float32', got {given['dtype']!r}.")
 
 
 def _check_free(folder: Path) -> None:
@@ -173,9 +203,8 @@ def _step(
     network: Network,
     source: PictureSet,
     folder: Path,
-    layers: str | Sequence[str] | None,
-    features: str | Sequence[str] | None,
-    given: dict[str, Any],
+    make: Callable[[PictureSet, Atlas | None], Plan | None],
+    check: Callable[[Plan, Sequence[Share], Atlas | None], None],
     ranks: Ranks,
     workers: int | None,
     done: Collection[str],
@@ -186,8 +215,7 @@ def _step(
 
     def plan() -> str:
         base = opened.open(folder) if (folder / store.MANIFEST).exists() else None
-        settings = settings_of(network, source, base, given)
-        found = make_plan(network, source, base, layers, features, settings)
+        found = make(source, base)
         if found is None:
             return ""
         if found.kind in done:
@@ -209,7 +237,14 @@ def _step(
 
     def prepare() -> list[int]:
         _prepare(work, found.identity)
-        return [share.number for share in job.shares if not is_finished(work, share)]
+        lacking = [share for share in job.shares if not is_finished(work, share)]
+        try:
+            check(found, lacking, base)
+        except StriateError:
+            if len(lacking) == len(job.shares):
+                shutil.rmtree(work, ignore_errors=True)  # nothing was begun
+            raise
+        return [share.number for share in lacking]
 
     lacking = ranks.together(prepare, first_only=True)[0] or []
     mine = [job.shares[number] for number in lacking[ranks.rank :: ranks.count]]

@@ -32,6 +32,7 @@ __all__ = ["merge"]
 Array = NDArray[Any]
 _PER_PICTURE = ("predictions", "probabilities", "losses", "logits")
 _SAMPLES = ("vectors", "pictures", "positions")
+_PIECE = 16 * 2**20  # bytes that are copied at a time
 
 
 def merge(network: Network, source: PictureSet, base: Atlas | None, plan: Plan, out: Path, work: Path) -> None:
@@ -139,6 +140,8 @@ class _Merge:
     def _units(self) -> list[dict[str, Any]]:
         """Fold the shares into the statistics of the units, and return the entries of the layers."""
         job, base = self.job, self.base
+        if not job.layers and (base is None or not base.layers):
+            return []  # features only
         joined = Units(job.layers, job.settings, self._class_count())
         grows = base is not None and self.plan.kind == "pictures"
         if grows and base is not None:
@@ -330,16 +333,16 @@ class _Merge:
 
     def _feature(self, index: int, number: int, *, grows: bool) -> None:
         name, kept = f"features-{index}", f"features-{number}"
-        width = self.job.features[index].channels
+        shape = _shape(self.job.features[index], self.job.settings)
 
         def parts() -> Iterator[Array]:
             if grows and self.base is not None:
-                yield self.base.arrays[kept]
+                yield from _pieces(self.base.arrays[kept])
             for share in self._shares():
                 if name in share:
                     yield share[name]
 
-        self._write(kept, (self.count, width), self.job.settings["dtype"], parts())
+        self._write(kept, (self.count, *shape), self.job.settings["dtype"], parts())
         if self.job.settings["vectors"]:
             self._vectors(index, number, grows=grows)
 
@@ -375,7 +378,25 @@ def _entry(layer: Layer) -> dict[str, Any]:
 
 
 def _feature_entry(layer: Layer, number: int, settings: dict[str, Any]) -> dict[str, Any]:
-    return {"place": layer.address, "number": number, "features": True, "samples": settings["vectors"] > 0}
+    return {
+        "place": layer.address,
+        "number": number,
+        "features": True,
+        "samples": settings["vectors"] > 0,
+        "shape": _shape(layer, settings),
+    }
+
+
+def _shape(layer: Layer, settings: dict[str, Any]) -> tuple[int, ...]:
+    """Return the shape of one picture's features."""
+    return (layer.channels, *((layer.map_size or ()) if settings.get("pool") == "whole" else ()))
+
+
+def _pieces(array: Array) -> Iterator[Array]:
+    """Yield an array in pieces of a few megabytes, so that it need not lie in memory whole."""
+    step = max(_PIECE // max(array[:1].nbytes, 1), 1)
+    for start in range(0, len(array), step):
+        yield array[start : start + step]
 
 
 def _chained(old: Sequence[Any], new: Iterator[Any]) -> Iterator[Any]:

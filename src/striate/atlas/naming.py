@@ -25,7 +25,7 @@ def said_word(atlas: Atlas, prediction: int) -> str:
 def words(atlas: Atlas, index: int) -> tuple[str, str]:
     """Return the class that a picture is of, and the one that the network took it for; empty where unknown."""
     label = -1 if atlas.labels is None else int(atlas.labels[index])
-    return label_word(atlas, label), said_word(atlas, int(atlas.predictions[index]))
+    return label_word(atlas, label), said_word(atlas, int(atlas.predictions[index]) if atlas.predicts else -1)
 
 
 def _word(names: Sequence[str] | None, index: int) -> str:

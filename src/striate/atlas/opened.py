@@ -6,7 +6,7 @@ Builds nothing and runs no network; the arrays are as `store` lays them out.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,17 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.atlas import histogram, store
+from striate.atlas import store
 from striate.atlas.pictures import Pictures
-from striate.errors import AddressError, AtlasError, OptionError
+from striate.atlas.units import LayerAtlas
+from striate.errors import AddressError, AtlasError, DataError, OptionError
 from striate.files import shown
-from striate.geometry import Field
 from striate.network import Network
 from striate.spec import InputSpec
 
 __all__ = ["Atlas", "LayerAtlas", "Pictures", "Samples", "open"]
 
 Array = NDArray[Any]
+_BLOCK = 16 * 2**20  # bytes that are read at a time
 
 
 def open(path: str | os.PathLike[str], *, source: str | os.PathLike[str] | None = None) -> Atlas:
@@ -68,8 +69,7 @@ class Atlas:
         broken_rows: the entries of the pictures that were set aside, as they lie on disk.
         spec: what the network expects of a picture.
         labels_are_classes: the labels count the network's own classes, so that predictions can be right or wrong.
-        predictions: (N,) int64, the class with the largest logit; -1 where the network gives none.
-        probabilities: (N,) float32, its probability (softmax).
+        predicts: predictions and probabilities were kept; not where it keeps features only.
         losses: (N,) float32, cross-entropy with the label in nats, NaN where there is none; None without labels.
         logits: (N, K) float16, or None where they were not kept.
     """
@@ -89,18 +89,19 @@ class Atlas:
         self.class_names = _names(manifest["network"]["class_names"])
         self.label_names = _names(manifest["label_names"])
         self.labels_are_classes: bool = manifest["labels_are_classes"]
-        self.predictions = self.arrays["predictions"]
-        self.probabilities = self.arrays["probabilities"]
+        self.predicts = "predictions" in self.arrays
         self.losses = self._maybe("losses")
         self.logits = self._maybe("logits")
-        if len(self.pictures) != len(self.predictions):
+        total = len(self.predictions) if self.predicts else int(manifest["pictures"])
+        if len(self.pictures) != total:
             raise AtlasError(
                 f"the atlas {shown(path)} is not whole: its list has {len(self.pictures):,} of "
-                f"{len(self.predictions):,} pictures. Copy it again, with all that is in its folder, or build it anew."
+                f"{total:,} pictures. Copy it again, with all that is in its folder, or build it anew."
             )
 
     def __repr__(self) -> str:
-        return f"Atlas({self.manifest['network']['name']}, {len(self.pictures):,} pictures, {len(self.layers)} layers)"
+        what = f"{len(self.layers)} layers" if self.layers else f"features of {', '.join(self.feature_places)}"
+        return f"Atlas({self.manifest['network']['name']}, {len(self.pictures):,} pictures, {what})"
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -109,6 +110,44 @@ class Atlas:
     def broken(self) -> tuple[tuple[str, str], ...]:
         """The pictures that were set aside: name and reason of each."""
         return tuple((row["name"], row["reason"]) for row in self.broken_rows)
+
+    @property
+    def predictions(self) -> Array:
+        """The class with the largest logit in each picture, (N,) int64; -1 where the network gives none.
+
+        Raises:
+            AtlasError: the atlas keeps features only.
+        """
+        return self._of_the_classes("predictions")
+
+    @property
+    def probabilities(self) -> Array:
+        """The probability of that class (softmax), (N,) float32.
+
+        Raises:
+            AtlasError: the atlas keeps features only.
+        """
+        return self._of_the_classes("probabilities")
+
+    def _of_the_classes(self, name: str) -> Array:
+        if name not in self.arrays:
+            raise AtlasError(
+                f"{shown(self.path)} keeps features only: the network was stopped before its classes, so there are no "
+                f"{name}. Build an atlas in another folder to have them: striate atlas build."
+            )
+        return self.arrays[name]
+
+    def check_units(self) -> None:
+        """Make sure that the atlas knows of units, and not of features only.
+
+        Raises:
+            AtlasError: it was made by `features`.
+        """
+        if not self.layers:
+            raise AtlasError(
+                f"{shown(self.path)} keeps features only ({', '.join(self.feature_places)}), and nothing of any unit. "
+                "Build an atlas in another folder to have that: striate atlas build."
+            )
 
     def check(self, network: Network) -> None:
         """Make sure that the atlas is of this very network.
@@ -139,7 +178,9 @@ class Atlas:
 
         Raises:
             AddressError: it is not in the atlas; the text proposes the nearest.
+            AtlasError: the atlas keeps features only.
         """
+        self.check_units()
         entries = self.manifest["layers"]
         calls = [index for index, one in enumerate(self.layers) if one == place or one.partition("~")[0] == place]
         if not calls:
@@ -159,15 +200,73 @@ class Atlas:
         return tuple(entry["place"] for entry in self.manifest["features"])
 
     def features(self, place: str | None = None) -> Array:
-        """Return what a layer gave for every picture, averaged over its map: (N, D), float16 or float32, on disk.
+        """Return what a layer gave for every picture, on disk, float16 or float32.
 
         Args:
             place: one of `feature_places`; the deepest unless given.
+
+        Returns:
+            (N, D), averaged over the map; (N, C, H, W) where whole maps were kept (`features` with pool="whole").
 
         Raises:
             AddressError: they were not kept.
         """
         return self.arrays[f"features-{self._feature_index(place, 'features')}"]
+
+    def averaged(self, place: str | None = None) -> Array:
+        """Return what `features` does, with whole maps averaged: (N, D), on disk, or else worked out, float32.
+
+        Raises:
+            AddressError: they were not kept.
+        """
+        kept = self.features(place)
+        if kept.ndim == 2:
+            return kept
+        found = np.empty(kept.shape[:2], np.float32)
+        for rows in _blocks(kept, np.arange(len(kept))):
+            found[rows] = kept[rows].mean((2, 3), dtype=np.float32)
+        return found
+
+    def xy(
+        self, places: str | Sequence[str] | None = None, *, rows: Sequence[int] | NDArray[np.integer[Any]] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return features and labels as scikit-learn takes them: X and y.
+
+        Args:
+            places: one of `feature_places`, or several, whose features stand side by side in their order; the deepest
+                unless given. Whole maps are flattened.
+            rows: which pictures, in this order; all unless given.
+
+        Returns:
+            X, (M, D) float32, and y, (M,) int64, in memory. Pictures without a label are left out: row m is the m-th
+            of ``rows[labels[rows] >= 0]``.
+
+        Raises:
+            AddressError: the features were not kept.
+            DataError: none of the pictures has a label.
+            OptionError: a row that there is not.
+        """
+        asked = [places] if places is None or isinstance(places, str) else list(places)
+        wanted = np.arange(len(self)) if rows is None else np.asarray(rows)
+        if wanted.dtype == np.bool_:
+            wanted = np.flatnonzero(wanted)
+        if len(wanted) and not (wanted.min() >= 0 and wanted.max() < len(self)):
+            outside = int(wanted.max() if wanted.max() >= len(self) else wanted.min())
+            raise OptionError(f"rows lie from 0 to {len(self) - 1:,}, the pictures of the atlas, got {outside:,}.")
+        known = wanted[:0] if self.labels is None else wanted[self.labels[wanted] >= 0]
+        if self.labels is None or not len(known):
+            which = "no picture of" if rows is None else f"none of these {len(wanted):,} pictures of"
+            raise DataError(
+                f"{which} {shown(self.path)} has a label, so there is no y. Give labels where the pictures are read: "
+                "a folder for each class, a labels.csv, or dataset.open(..., labels=)."
+            )
+        kept = [self.features(place) for place in asked]
+        widths = [int(np.prod(one.shape[1:])) for one in kept]
+        x = np.empty((len(known), sum(widths)), np.float32)
+        for one, start, width in zip(kept, np.cumsum([0, *widths]), widths, strict=False):
+            for block in _blocks(one, known):
+                x[block, start : start + width] = one[known[block]].reshape(-1, width)
+        return x, np.asarray(self.labels[known], np.int64)
 
     def samples(self, place: str | None = None) -> Samples:
         """Return vectors of single positions, drawn at random from all positions of all pictures.
@@ -192,6 +291,9 @@ class Atlas:
                 "them: features=LAYER (--features LAYER)."
             )
         wanted = places[-1] if place is None else place
+        calls = [one for one in places if one.partition("~")[0] == wanted]
+        if wanted not in places and calls:
+            wanted = calls[-1]  # "name" alone is the last call
         if wanted not in places:
             raise AddressError(
                 f"no {what} of {wanted!r} in the atlas {shown(self.path)}; there are those of {', '.join(places)}."
@@ -217,196 +319,11 @@ class Samples:
     positions: Array
 
 
-class LayerAtlas:
-    """What the units of one layer gave in a whole data set.
-
-    The value of a unit in a picture is its maximum over the map (the entry itself where the layer gives a vector).
-
-    Attributes:
-        address: of the layer.
-        kind: class of the module.
-        shape: (C, h, w), or (C,) where the layer gives a vector.
-        channels: C.
-        field: receptive fields of its units.
-        pictures: how many pictures were seen.
-    """
-
-    edges = histogram.EDGES
-
-    def __init__(
-        self, entry: dict[str, Any], start: int, arrays: dict[str, Array], pictures: int, manifest: dict[str, Any]
-    ) -> None:
-        """Take the layer's part of the arrays; use `Atlas.layer`."""
-        self.address: str = entry["address"]
-        self.kind: str = entry["kind"]
-        self.channels: int = entry["channels"]
-        self.shape: tuple[int, ...] = (self.channels, *(entry["map"] or ()))
-        self.field: Field = store.field_from(entry["field"])
-        self.pictures = pictures
-        self._units = slice(start, start + self.channels)
-        self._arrays = arrays
-        self._options = manifest["options"]
-
-    def __repr__(self) -> str:
-        return f"LayerAtlas({self.address}, {' x '.join(map(str, self.shape))}, {self.pictures:,} pictures)"
-
-    @property
-    def map_size(self) -> tuple[int, int] | None:
-        """Height and width of the map, or None."""
-        return None if len(self.shape) == 1 else (self.shape[1], self.shape[2])
-
-    @property
-    def top_values(self) -> Array:
-        """The largest values of each unit, (C, k) float32, descending; NaN beyond the number of pictures."""
-        return self._of("top_values")
-
-    @property
-    def top_pictures(self) -> Array:
-        """The pictures that gave them, (C, k) int64; -1 beyond the number of pictures. Of equals the earlier wins."""
-        return self._of("top_pictures")
-
-    @property
-    def top_positions(self) -> Array:
-        """Where in the map: row and column, (C, k, 2) int32; -1 where the layer gives a vector.
-
-        Of equal maxima the leftmost, and of those the topmost.
-        """
-        return self._of("top_positions")
-
-    @property
-    def bottom_values(self) -> Array:
-        """The smallest values of each unit, (C, k) float32, ascending; NaN beyond the number of pictures."""
-        return self._of("bottom_values")
-
-    @property
-    def bottom_pictures(self) -> Array:
-        """The pictures that gave them, (C, k) int64; -1 beyond the number of pictures. Of equals the earlier wins."""
-        return self._of("bottom_pictures")
-
-    @property
-    def bottom_positions(self) -> Array:
-        """Where in the map: row and column, (C, k, 2) int32; -1 where the layer gives a vector."""
-        return self._of("bottom_positions")
-
-    @property
-    def count(self) -> int:
-        """Over how many numbers of each unit `mean` and `std` go: pictures times positions of the map."""
-        height, width = self.map_size or (1, 1)
-        return self.pictures * height * width
-
-    @property
-    def mean(self) -> Array:
-        """Mean over all positions of all pictures, (C,) float64."""
-        return self._of("sums") / max(self.count, 1)
-
-    @property
-    def std(self) -> Array:
-        """Standard deviation over all positions of all pictures (divided by their number), (C,) float64.
-
-        Its square is good to a millionth of the mean square: where the mean is 100 deviations from 0, to a hundredth.
-        """
-        variance = self._of("squares") / max(self.count, 1) - self.mean**2
-        return np.sqrt(np.maximum(variance, 0))  # type: ignore[no-any-return]  # an array
-
-    @property
-    def fires(self) -> Array:
-        """Share of the pictures in which the value is above 0, (C,) float64."""
-        return self._of("fired") / max(self.pictures, 1)
-
-    @property
-    def largest(self) -> Array:
-        """The largest value of each unit, (C,) float32."""
-        return self._of("largest")
-
-    @property
-    def smallest(self) -> Array:
-        """The smallest value of each unit (its maximum in the picture where that is least), (C,) float32."""
-        return self._of("smallest")
-
-    @property
-    def histogram(self) -> Array:
-        """How many pictures have a value in each bin, (C, bins); the borders are `edges`.
-
-        Raises:
-            AtlasError: the atlas was built without.
-        """
-        return self._wanted("histogram", "histograms")
-
-    def quantile(self, q: float) -> Array:
-        """Return a quantile of each unit's values over the pictures, (C,) float32, within 1/16 of the true one.
-
-        Args:
-            q: from 0 (the smallest) to 1 (the largest); rank floor(q * (N - 1)) is meant.
-
-        Raises:
-            OptionError: `q` is outside.
-            AtlasError: the atlas was built without histograms.
-        """
-        if not 0 <= q <= 1:
-            raise OptionError(f"a quantile lies from 0 to 1, got {q}.")
-        if q in (0, 1) and self.pictures:
-            return self.smallest if q == 0 else self.largest
-        return histogram.quantiles(self.histogram, q, self.smallest, self.largest)
-
-    @property
-    def sample_pictures(self) -> Array:
-        """The pictures of the fixed random sample, (S,) int64, ascending; the same for all layers.
-
-        Raises:
-            AtlasError: the atlas was built without.
-        """
-        return self._wanted("sample_pictures", "sample", units=False)
-
-    @property
-    def sample_values(self) -> Array:
-        """The values of the units in the sample, (S, C) float32."""
-        return self._wanted("sample_values", "sample", units=False)[:, self._units]
-
-    @property
-    def sample_positions(self) -> Array:
-        """Row and column of the maximum in the sample, (S, C, 2) int16; -1 where the layer gives a vector."""
-        return self._wanted("sample_positions", "sample", units=False)[:, self._units]
-
-    def strip(self, channel: int, count: int) -> NDArray[np.int64]:
-        """Choose pictures of the sample that stand for all values of a unit, from the weakest to the strongest.
-
-        Args:
-            channel: of the layer.
-            count: how many; fewer where the sample is smaller.
-
-        Returns:
-            Rows of `sample_pictures`, `sample_values` and `sample_positions`, by evenly spaced quantiles.
-        """
-        order = np.argsort(self.sample_values[:, channel], kind="stable")
-        wanted = min(count, len(order))
-        # the middle of each of `count` equal parts
-        ranks = ((np.arange(wanted) + 0.5) * len(order) / max(wanted, 1)).astype(np.int64)
-        return order[ranks].astype(np.int64)
-
-    @property
-    def class_mean(self) -> Array | None:
-        """Mean of the map over the pictures of each class, (C, K) float64; NaN for classes without pictures.
-
-        K counts `Atlas.label_names`, or up to the largest label. None where there are no labels.
-        """
-        if "class_sums" not in self._arrays:
-            return None
-        counts = self._arrays["class_counts"]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            means: Array = (self._arrays["class_sums"][:, self._units] / counts[:, None]).T
-        return means
-
-    def dead(self) -> NDArray[np.int64]:
-        """Return the channels that are above 0 in no picture."""
-        return np.flatnonzero(self._of("fired") == 0).astype(np.int64)
-
-    def _of(self, name: str) -> Array:
-        return self._arrays[name][self._units]
-
-    def _wanted(self, name: str, option: str, *, units: bool = True) -> Array:
-        if name not in self._arrays:
-            raise AtlasError(f"the atlas was built without its {option}. Build it anew with them.")
-        return self._of(name) if units else self._arrays[name]
+def _blocks(array: Array, rows: NDArray[np.integer[Any]]) -> Iterator[slice]:
+    """Yield the rows in blocks for which an array is a few megabytes."""
+    step = max(_BLOCK // max(array[:1].nbytes, 1), 1)
+    for start in range(0, len(rows), step):
+        yield slice(start, min(start + step, len(rows)))
 
 
 def as_json(values: Any) -> Any:

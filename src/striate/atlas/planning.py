@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from striate.atlas.choosing import choose_features
 from striate.atlas.opened import Atlas, as_json
+from striate.atlas.reaching import batch_size
 from striate.atlas.scanning import Job
 from striate.atlas.shares import cut, drawn, lots
 from striate.choosing import choose_layers
@@ -25,8 +27,10 @@ from striate.network import Network
 
 __all__ = [
     "DEFAULTS",
+    "FEATURES_ONLY",
     "Labels",
     "Plan",
+    "bytes_of",
     "find_labels",
     "is_steady",
     "make_plan",
@@ -50,6 +54,20 @@ DEFAULTS: dict[str, Any] = {
     "dtype": "float16",
     "keep": None,
 }
+
+FEATURES_ONLY: dict[str, Any] = {
+    **DEFAULTS,
+    "top": 0,
+    "histograms": False,
+    "classes": False,
+    "sample": 0,
+    "vectors": 0,
+    "keep": False,
+    "pool": "average",
+}
+"""The same for an atlas that tallies no unit (its `top` is 0): it keeps features, and nothing else."""
+
+_BEFORE: dict[str, Any] = {"pool": "average"}  # of atlases that do not say so
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +104,9 @@ class Plan:
     identity: dict[str, Any]
 
 
-def settings_of(network: Network, source: PictureSet, base: Atlas | None, given: dict[str, Any]) -> dict[str, Any]:
+def settings_of(
+    network: Network, source: PictureSet, base: Atlas | None, given: dict[str, Any], defaults: dict[str, Any]
+) -> dict[str, Any]:
     """Return the settings of an atlas: as given, as they were when it was begun, or the defaults.
 
     Raises:
@@ -95,17 +115,17 @@ def settings_of(network: Network, source: PictureSet, base: Atlas | None, given:
     """
     if base is not None:
         was: dict[str, Any] = base.manifest["options"]
-        wrong = [f"{name} was {was[name]!r}, is {value!r}" for name, value in given.items() if value != was[name]]
+        were = {name: was.get(name, _BEFORE.get(name)) for name in given}
+        wrong = [f"{name} was {were[name]!r}, is {value!r}" for name, value in given.items() if value != were[name]]
         if wrong:
             raise AtlasError(
                 f"the atlas {shown(base.path)} was begun with other options ({'; '.join(wrong)}). Leave them out to "
                 "extend it, or build another atlas."
             )
         return was
-    settings = DEFAULTS | given
+    settings = defaults | given
     if settings["batch"] is None:
-        # fixed, whatever the number of threads: the same pictures together give the same bits
-        settings["batch"] = 1 if network.one_by_one else 16 if network.device.type == "cpu" else 128
+        settings["batch"] = batch_size(network)
     if network.one_by_one and settings["batch"] > 1:
         raise OptionError(f"batch must be 1, got {settings['batch']}: {network.name} takes one picture at a time.")
     if settings["keep"] is None:
@@ -150,11 +170,12 @@ def make_plan(
         DataError: the pictures for new layers are not all there.
     """
     if base is None:
-        chosen, kept = choose_layers(network, layers), choose_features(network, features)
+        chosen = choose_layers(network, layers) if settings["top"] else []
+        kept = choose_features(network, features)
         return _for_pictures(network, source, None, chosen, kept, np.arange(len(source)), settings)
     base.check(network)
     new = _new_pictures(source, base)
-    there = choose_layers(network, base.layers)
+    there = choose_layers(network, base.layers) if base.layers else []
     if len(new):
         kept = choose_features(network, base.feature_places)
         return _for_pictures(network, source, base, there, kept, new, settings)
@@ -193,12 +214,13 @@ def _for_pictures(
         indices=indices,
         first=first,
         labels=None if labels is None else labels.values[indices],
-        shares=tuple(cut(len(indices), settings["batch"])),
+        shares=tuple(cut(len(indices), settings["batch"], bytes_of(features, settings))),
         sample=drawn(sample, settings["sample"]),
         vectors=drawn(picked, settings["vectors"]),
         lots=lots(names, settings["seed"], "positions"),
         settings=settings,
-        outputs=True,
+        new=True,
+        outputs=settings["top"] > 0,
         losses=labels is not None and labels.are_classes,
     )
     described = {
@@ -234,15 +256,23 @@ def _for_layers(
         indices=found,
         first=0,
         labels=None if base.labels is None else np.asarray(base.labels),
-        shares=tuple(cut(len(found), settings["batch"])),
+        shares=tuple(cut(len(found), settings["batch"], bytes_of(features, settings))),
         sample=sample,
         vectors=drawn(lots(names, settings["seed"], "vectors"), settings["vectors"]),
         lots=lots(names, settings["seed"], "positions"),
         settings=settings,
+        new=False,
         outputs=False,
         losses=False,
     )
     return Plan("layers", job, None, None, _identity("layers", network, base, job, names, source))
+
+
+def bytes_of(features: Sequence[Layer], settings: dict[str, Any]) -> int:
+    """Return what the features of one picture take on the disk."""
+    whole = settings.get("pool") == "whole"
+    numbers = sum(layer.channels * (math.prod(layer.map_size or ()) if whole else 1) for layer in features)
+    return int(numbers * np.dtype(settings["dtype"]).itemsize)
 
 
 def _identity(

@@ -121,7 +121,7 @@ def common(atlas: Atlas, indices: Sequence[int], *, layer: str | None = None, mo
     place: str | None = None
     stronger: tuple[Leaning, ...] = ()
     if layer is not None or atlas.feature_places:
-        features = atlas.features(layer)  # says what there is where there is not this
+        features = atlas.averaged(layer)  # says what there is where there is not this
         place = atlas.feature_places[-1] if layer is None else layer
         if len(chosen) < total:
             stronger = _stronger(features, inside, most)
@@ -129,7 +129,7 @@ def common(atlas: Atlas, indices: Sequence[int], *, layer: str | None = None, mo
         pictures=len(chosen),
         of=total,
         labels=() if atlas.labels is None else _shares(np.asarray(atlas.labels), inside, most),
-        predictions=_shares(np.asarray(atlas.predictions), inside, most),
+        predictions=_shares(np.asarray(atlas.predictions), inside, most) if atlas.predicts else (),
         layer=place,
         stronger=stronger,
     )

@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate import dataset, progress
+from striate.atlas.reaching import filled, places_of, run_to
 from striate.atlas.shares import Share, write_share
 from striate.atlas.tally import Tally
 from striate.dataset.pictures import PictureSet
-from striate.errors import NetworkError, OptionError
+from striate.errors import NetworkError
 from striate.graph import Layer
 from striate.network import Network
-from striate.running import run, undisturbed
-from striate.tap import watching
 
 __all__ = ["TASK", "Job", "scan"]
 
@@ -45,8 +44,9 @@ class Job:
         sample: which of them are in the sample whose every value is kept, (M,) bool.
         vectors: which of them give a vector of a single position, (M,) bool.
         lots: decide which position that is, (M,) uint64.
-        settings: options of the atlas: batch, top, histograms, classes, logits, dtype.
-        outputs: keep predictions, losses and logits too.
+        settings: options of the atlas: batch, top, histograms, classes, logits, dtype, pool.
+        new: the pictures are not in the atlas yet, so that one can be set aside.
+        outputs: keep predictions, losses and logits too; else the network is run no further than the layers are.
         losses: the labels are classes of the network.
     """
 
@@ -60,6 +60,7 @@ class Job:
     vectors: NDArray[np.bool_]
     lots: NDArray[np.uint64]
     settings: dict[str, Any]
+    new: bool
     outputs: bool
     losses: bool
 
@@ -101,7 +102,7 @@ def scan(
     tally = Tally(
         job.layers,
         batch=batch,
-        top=job.settings["top"],
+        top=max(job.settings["top"], 1),  # 0 where there are no units to rank
         device=network.device,
         histograms=job.settings["histograms"],
         classes=job.settings["classes"] and job.labels is not None,
@@ -148,9 +149,8 @@ class _Pass:
         self.kept: dict[str, list[Array]] = defaultdict(list)
         self.broken: list[tuple[int, str]] = []
         self.unusable: list[str] = []
-        self.wanted: dict[str, dict[int, list[str]]] = {}
-        for layer in {one.address: one for one in (*job.layers, *job.features)}.values():
-            self.wanted.setdefault(layer.name, {}).setdefault(layer.call, []).append(layer.address)
+        self.wanted = places_of((*job.layers, *job.features))
+        self.whole = job.settings.get("pool") == "whole"
 
     def take(self, batch: dataset.Batch, start: int) -> None:
         """Run a batch whose first picture stands at `start` among those of the job."""
@@ -164,7 +164,7 @@ class _Pass:
         places, images = start + np.flatnonzero(good), self.network.batch(batch.images)
         while True:
             self.tally.expect(job.sample[places].tolist())
-            kept, wrong = self._run(self._filled(images), places)
+            kept, wrong = self._run(filled(images, int(job.settings["batch"])), places)
             if not wrong:
                 break
             self._set_aside({int(places[row]): why for row, why in wrong.items()})
@@ -185,7 +185,7 @@ class _Pass:
         """
         for place, why in sorted(wrong.items()):
             reason = f"{self.source.name(int(self.job.indices[place]))}: {why}"
-            if not self.job.outputs:
+            if not self.job.new:
                 raise NetworkError(f"{reason} The picture is in the atlas. Leave the layer out.")
             self.broken.append((place, reason))
             self.unusable.append(reason)
@@ -202,52 +202,27 @@ class _Pass:
                 "the pictures: look for NaN among the weights, or leave the layer out."
             )
 
-    def _filled(self, images: Tensor) -> Tensor:
-        """Fill a batch up: for small ones, and other orders in memory, PyTorch takes ways that round otherwise."""
-        size = int(self.job.settings["batch"])
-        if len(images) == size:
-            return images
-        shape = (size, *images.shape[1:])
-        full = torch.empty(shape, dtype=images.dtype, device=images.device, memory_format=torch.channels_last)
-        full[: len(images)] = images
-        full[len(images) :] = images[-1:]
-        return full
-
     def _run(self, images: Tensor, places: NDArray[np.int64]) -> tuple[dict[str, Array], dict[int, str]]:
         """Run pictures; return what is kept of each, and for which rows there are no finite numbers, and why."""
-        seen: set[str] = set()
         total = len(images)
         kept: dict[str, Array] = {"places": places}
         wrong: dict[int, str] = {}
 
         def see(place: str, output: Tensor) -> None:
-            seen.add(place)
             if place in self.tallied:
                 means = self.tally.see(place, output, total)
-            if place in self.pooled:
-                arranged = self.pooled[place].arranged(output, total)
-                if place not in self.tallied:
-                    means = arranged.float().mean((2, 3)) if arranged.dim() == 4 else arranged.float()
-                self._keep_features(kept, wrong, place, arranged, means)
+            if place not in self.pooled:
+                return
+            arranged = self.pooled[place].arranged(output, total)
+            if self.whole:
+                self._keep_whole(kept, wrong, place, arranged)
+                return
+            if place not in self.tallied:
+                means = arranged.float().mean((2, 3)) if arranged.dim() == 4 else arranged.float()
+            self._keep_features(kept, wrong, place, arranged, means)
 
-        module = self.network.module
-        try:
-            with undisturbed(module), torch.no_grad(), watching(module, self.wanted, see):
-                logits = self.network.logits(run(module, images))
-        except torch.OutOfMemoryError as error:
-            raise OptionError(
-                f"the memory of {self.network.device} does not hold {total} pictures at a time in {self.network.name}. "
-                "Build the atlas with a smaller batch (batch=)."
-            ) from error
-        missing = [
-            place for ways in self.wanted.values() for way in ways.values() for place in way if place not in seen
-        ]
-        if missing:
-            raise NetworkError(
-                f"layer {missing[0]!r} was not reached on some pictures: the network takes another way for them. "
-                "Leave the layer out."
-            )
-        if self.job.outputs:
+        logits = run_to(self.network, images, self.wanted, see, logits=self.job.outputs)
+        if logits is not None:
             self._keep_outputs(kept, wrong, logits[: len(places)].float())
         for row, place in self.tally.unusable(len(places)).items():
             wrong[row] = f"layer {place!r} gives NaN, infinite or immense values (above 1e19) for it."
@@ -260,9 +235,7 @@ class _Pass:
         kind = np.dtype(self.job.settings["dtype"])
         with np.errstate(over="ignore"):
             features = means[: len(places)].cpu().numpy().astype(kind)
-        for row in np.flatnonzero(~np.isfinite(features).all(1)).tolist():
-            hint = " float16 ends at 65,504; float32 (dtype=, --dtype) holds more." if kind == np.float16 else ""
-            wrong[row] = f"layer {place!r} gives features for it that are not finite as {kind}.{hint}"
+        self._judge(wrong, place, np.isfinite(features).all(1))
         kept[f"features-{number}"] = features
         rows = np.flatnonzero(self.job.vectors[places])
         if not len(rows):
@@ -280,6 +253,28 @@ class _Pass:
         kept[f"samples-{number}-vectors"] = found.float().cpu().numpy()
         kept[f"samples-{number}-pictures"] = self.job.first + places[rows]
         kept[f"samples-{number}-positions"] = positions.astype(np.int32)
+
+    def _keep_whole(self, kept: dict[str, Array], wrong: dict[int, str], place: str, arranged: Tensor) -> None:
+        """Keep the maps of a layer as they are, (n, C, H, W)."""
+        layer, count = self.pooled[place], len(kept["places"])
+        size = (layer.channels, *(layer.map_size or ()))
+        if tuple(arranged.shape[1:]) != size:
+            raise NetworkError(
+                f"layer {place!r} gives {' x '.join(map(str, arranged.shape[1:]))} for these pictures and "
+                f"{' x '.join(map(str, size))} for others: whole maps need to be of one size."
+            )
+        kind = torch.float16 if self.job.settings["dtype"] == "float16" else torch.float32
+        # a copy in any case: the next operation may write into what the layer gave
+        maps = torch.empty((count, *size), dtype=kind, device=arranged.device).copy_(arranged[:count])
+        self._judge(wrong, place, torch.isfinite(maps).flatten(1).all(1).cpu().numpy())
+        kept[f"features-{list(self.pooled).index(place)}"] = maps.cpu().numpy()
+
+    def _judge(self, wrong: dict[int, str], place: str, finite: Array) -> None:
+        """Take note of the rows whose features are not finite as they would be kept."""
+        kind = self.job.settings["dtype"]
+        hint = " float16 ends at 65,504; float32 (dtype=, --dtype) holds more." if kind == "float16" else ""
+        for row in np.flatnonzero(~finite).tolist():
+            wrong[row] = f"layer {place!r} gives features for it that are not finite as {kind}.{hint}"
 
     def _keep_outputs(self, kept: dict[str, Array], wrong: dict[int, str], logits: Tensor) -> None:
         chance = logits.log_softmax(1)

@@ -19,12 +19,25 @@ from numpy.typing import NDArray
 from striate.errors import AtlasError, OutputError
 from striate.files import one_line, shown
 
-__all__ = ["LARGEST", "SMALLEST", "Share", "cut", "drawn", "is_finished", "lots", "read_share", "write_share"]
+__all__ = [
+    "HEAVIEST",
+    "LARGEST",
+    "SMALLEST",
+    "Share",
+    "cut",
+    "drawn",
+    "is_finished",
+    "lots",
+    "read_share",
+    "write_share",
+]
 
 SMALLEST = 128
 """Pictures that make a share worth its file."""
 LARGEST = 64
-"""How many shares there are at most."""
+"""How many shares there are at most, unless they would be too heavy."""
+HEAVIEST = 64 * 2**20
+"""Bytes of features that a share holds at most, for it lies in memory until it is written."""
 
 
 class Share(NamedTuple):
@@ -41,14 +54,15 @@ class Share(NamedTuple):
     stop: int
 
 
-def cut(count: int, batch: int) -> list[Share]:
+def cut(count: int, batch: int, weight: int = 0) -> list[Share]:
     """Cut pictures into shares of whole batches, as even as that allows.
 
     Args:
         count: pictures, at least 1.
         batch: pictures in a batch.
+        weight: bytes that are kept of each picture.
     """
-    wanted = min(max(-(-count // SMALLEST), 1), LARGEST)
+    wanted = max(min(max(-(-count // SMALLEST), 1), LARGEST), -(-count * weight // HEAVIEST))
     size = -(-count // wanted)
     size = -(-size // batch) * batch
     return [Share(number, start, min(start + size, count)) for number, start in enumerate(range(0, count, size))]

@@ -4,8 +4,12 @@
     striate NAME SOURCE PICTURE...               one lens; `striate lens NAME` is the same
     striate again FILE SOURCE PICTURE...         make a saved result again
     striate atlas build SOURCE FOLDER --out DIR  see a whole data set once; `striate atlas show DIR`
+    striate features SOURCE FOLDER --out DIR     keep what layers give for every picture, for classifiers
     striate train FOLDER --net NAME --out RUN    train a network on a folder of pictures
+    striate transfer FOLDER --out RUN            use a trained network for other pictures
     striate lesson standardize                   an experiment of the lectures
+    striate compare-first-layers FOLDER          filters by hand, random, of k-means and learned
+    striate rank-nets FOLDER --out DIR           which architecture is worth training, by random weights
     striate trust SOURCE PICTURE... --lens NAME  how far to believe what lenses show
     striate check FOLDER                         what is in a folder of pictures, before training
     striate augment FOLDER --augment WORDS       what augmentation does to these pictures
@@ -17,6 +21,7 @@
     striate cost CxHxW --filters N --kernel N    what a layer costs, three ways
     striate kernels PICTURE                      kernels by hand on a picture
     striate serve SOURCE                         the microscope: all of that live, as a page in the browser
+    striate export SOURCE --out FOLDER           the microscope as files that open without a server
     striate demo                                 `look` at four photographs that come along, and serve them
 
 Errors whose text is for users are printed without traceback after "error:", with exit status 2; Ctrl-C is
@@ -37,19 +42,24 @@ from striate.cli.again import again
 from striate.cli.atlas import atlas
 from striate.cli.augment import augment
 from striate.cli.check import check
+from striate.cli.compare_first_layers import compare_first_layers
 from striate.cli.cost import cost
 from striate.cli.curves import curves
 from striate.cli.demo import demo
 from striate.cli.evaluate import evaluate
+from striate.cli.export import export
+from striate.cli.features import features
 from striate.cli.kernels import kernels
 from striate.cli.layers import layers
 from striate.cli.lens import command_of, lens
 from striate.cli.lesson import lesson
 from striate.cli.look import look
+from striate.cli.rank_nets import rank_nets
 from striate.cli.report import report
 from striate.cli.serve import serve
 from striate.cli.size import size
 from striate.cli.train import train
+from striate.cli.transfer import transfer
 from striate.cli.trust import trust
 from striate.errors import Stopped, StriateError
 from striate.memory import keep_memory
@@ -82,10 +92,15 @@ class _Commands(click.Group):
     commands=[
         look,
         serve,
+        export,
         train,
+        transfer,
         lesson,
+        compare_first_layers,
+        rank_nets,
         lens,
         atlas,
+        features,
         again,
         trust,
         check,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from striate.errors import Stopped
 if TYPE_CHECKING:
     from striate.atlas import Atlas
 
-__all__ = ["atlas"]
+__all__ = ["atlas", "duration", "say_broken"]
 
 _FOLDER = click.Path(path_type=Path)
 
@@ -105,7 +106,7 @@ def build(source: Source, pictures: Path, out: Path, **options: Any) -> None:
         raise
     if speaks:
         _say(built)
-        click.echo(f"Built in {_duration(time.monotonic() - started)}.")
+        click.echo(f"Built in {duration(time.monotonic() - started)}.")
         click.echo(str(out))
 
 
@@ -115,6 +116,8 @@ def build(source: Source, pictures: Path, out: Path, **options: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON, for other tools.")
 def show(folder: Path, broken: bool, as_json: bool) -> None:
     """Say what is in an atlas: network, pictures, and how often the units of each layer fire.
+
+    Of what `striate features` made: whose features are kept, and how many numbers a picture has.
 
     A unit fires in a picture where it is above 0 anywhere. "never" counts those that fire in none (before a
     normalisation that is no death: see striate dead-units), and "fires" is the median share of the pictures over the
@@ -138,6 +141,10 @@ def show(folder: Path, broken: bool, as_json: bool) -> None:
             click.echo(f"{shown(name)}  {reason}")
         return
     _say(found)
+    if not found.layers:
+        click.echo()
+        print_table(("layer", "type", "numbers of a picture"), list(_kept(found)), words=2)
+        return
     rows = []
     for place in found.layers:
         layer = found.layer(place)
@@ -157,7 +164,7 @@ def show(folder: Path, broken: bool, as_json: bool) -> None:
 
 def _say(found: Atlas) -> None:
     """Say in a few lines what an atlas is of, and how large it is."""
-    from striate.files import byte_count, shown
+    from striate.files import byte_count
     from striate.results.words import count
 
     layers = [found.layer(place) for place in found.layers]
@@ -166,10 +173,25 @@ def _say(found: Atlas) -> None:
     size = sum(file.stat().st_size for file in found.path.rglob("*") if file.is_file())
     sources = "; ".join(source["description"] for source in found.manifest["sources"])
     click.echo(f"{found.manifest['network']['name']} on {sources}.")
-    click.echo(
-        f"{count(len(found), 'picture')}, {count(units, 'unit')} in {count(len(layers), 'layer')}, of which {never:,} "
-        f"{'is' if never == 1 else 'are'} above 0 in no picture. {byte_count(size)} on disk."
-    )
+    what = f"{count(units, 'unit')} in {count(len(layers), 'layer')}, of which {never:,} "
+    what += f"{'is' if never == 1 else 'are'} above 0 in no picture"
+    if not layers:
+        what = f"features of {count(len(found.feature_places), 'layer')} and nothing of their units"
+    click.echo(f"{count(len(found), 'picture')}, {what}. {byte_count(size)} on disk.")
+    say_broken(found)
+
+
+def _kept(found: Atlas) -> Iterator[tuple[str, str, str]]:
+    """Yield address, number type and shape of the features that an atlas keeps."""
+    for place in found.feature_places:
+        kept = found.features(place)
+        yield place, str(kept.dtype), " x ".join(f"{length:,}" for length in kept.shape[1:])
+
+
+def say_broken(found: Atlas) -> None:
+    """Say how many pictures an atlas had to leave out, and how they are listed."""
+    from striate.files import shown
+
     if found.broken:
         reason = found.broken[0][1]
         single = len(found.broken) == 1
@@ -179,7 +201,7 @@ def _say(found: Atlas) -> None:
         click.echo(f"All of them: striate atlas show {shown(found.path)} --broken", err=True)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Write a time as a person reads it."""
     if seconds < 60:
         return f"{seconds:.1f} s"

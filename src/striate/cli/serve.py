@@ -18,7 +18,7 @@ from striate.errors import MissingExtraError, OptionError
 if TYPE_CHECKING:
     from striate.web.house import House
 
-__all__ = ["PORT", "check_extra", "serve", "serve_house"]
+__all__ = ["PORT", "check_extra", "sample_pictures", "serve", "serve_house"]
 
 PORT = 8765
 
@@ -38,6 +38,12 @@ PORT = 8765
     type=click.Path(exists=True, path_type=Path),
     help="Sample pictures: a file or folder; several times for several. Photographs that come along unless given.",
 )
+@click.option(
+    "--sheets",
+    metavar="FOLDER",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Pictures made for units: what `striate synthesize SOURCE LAYER --out FOLDER/LAYER.npz` has put there.",
+)
 @click.option("--compare", metavar="SOURCE", help="A second network, to be shown beside the first.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0 takes any that is free."
@@ -54,6 +60,7 @@ def serve(
     source: Source,
     atlas: Path | None,
     pictures: tuple[Path, ...],
+    sheets: Path | None,
     compare: str | None,
     port: int,
     host: str,
@@ -68,14 +75,18 @@ def serve(
     network = source.load()
     for note in network.notes:
         click.echo(note, err=True)
-    samples = pictures or _samples(network.spec.channels)
+    samples = pictures or sample_pictures(network.spec.channels)
     house = House.open(
         network,
         atlas=atlas,
         pictures=samples,
         compare=None if compare is None else load(compare, device=source.device),
         run=source.source,
+        sheets=sheets,
     )
+    if house.sheets is not None:
+        for text in house.sheets.left_out:
+            click.echo(text, err=True)
     for text in house.pictures.broken:
         click.echo(text, err=True)
     serve_house(house, host=host, port=port, token=token, opens=opens)
@@ -164,7 +175,7 @@ def check_extra() -> None:
         ) from error
 
 
-def _samples(channels: int) -> tuple[Path, ...]:
+def sample_pictures(channels: int) -> tuple[Path, ...]:
     """Return the photographs that come along, where they fit."""
     from striate.cli.demo import demo_pictures
 

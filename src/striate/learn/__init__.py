@@ -2,6 +2,7 @@
 
 `fit(network, "photos/", out="run")` trains; `Run.open("run")` reads what it left, `striate.load("run")` gives the best
 network. `start` makes the network, `check` looks at the pictures before, `evaluate` at the predictions afterwards.
+`transfer(network, "photos/", out="run")` uses a trained network for other pictures, in all the ways that there are.
 """
 
 from __future__ import annotations
@@ -20,9 +21,19 @@ from striate.learn.pictures.standardize import standardized
 from striate.learn.run import Epoch, Run
 from striate.learn.settings import Settings
 from striate.learn.starting.start import start
+from striate.learn.transferring.heads import HEADS, fit_head
+from striate.learn.transferring.own_head import with_head
+from striate.learn.transferring.stages import plan_stages
+from striate.learn.transferring.transfer import transfer
+from striate.learn.transferring.tuning import fine_tune
+from striate.learn.untrained.first_layer import set_first_layer
+from striate.learn.untrained.first_layers import compare_first_layers
+from striate.learn.untrained.random_features import random_features
+from striate.learn.untrained.ranking import rank_nets
 from striate.results.evaluation import Evaluation
 
 __all__ = [
+    "HEADS",
     "OPTIMIZERS",
     "SCHEDULES",
     "Augment",
@@ -33,14 +44,23 @@ __all__ = [
     "Settings",
     "Split",
     "check",
+    "compare_first_layers",
     "evaluate",
     "find_rate",
+    "fine_tune",
     "fit",
+    "fit_head",
     "make_optimizer",
     "make_schedule",
     "on_surface",
+    "plan_stages",
+    "random_features",
+    "rank_nets",
     "resume",
+    "set_first_layer",
     "split",
     "standardized",
     "start",
+    "transfer",
+    "with_head",
 ]

@@ -8,7 +8,7 @@ from torch import nn
 
 from striate.errors import AddressError
 
-__all__ = ["asleep", "wake"]
+__all__ = ["asleep", "frozen_weights", "lies_in", "wake", "with_statistics"]
 
 
 def wake(module: nn.Module, frozen: tuple[str, ...] = ()) -> None:
@@ -30,15 +30,27 @@ def wake(module: nn.Module, frozen: tuple[str, ...] = ()) -> None:
             raise AddressError(f"frozen: there is no layer or weight {name!r}.{hint} `striate layers` lists them.")
     for weight in weights.values():
         weight.requires_grad_(weight.is_floating_point())
-    for name, weight in weights.items():
-        if any(_lies_in(name, one) for one in frozen):  # a tied weight has several names: one of them is enough
-            weight.requires_grad_(False)
+    for weight in frozen_weights(module, frozen).values():
+        weight.requires_grad_(False)
+
+
+def frozen_weights(module: nn.Module, frozen: tuple[str, ...]) -> dict[str, nn.Parameter]:
+    """Return the weights that do not learn, by name; of one that is tied, and has several names, one is enough."""
+    weights = dict(module.named_parameters(remove_duplicate=False))
+    held = {id(weight) for name, weight in weights.items() if any(lies_in(name, one) for one in frozen)}
+    return {name: weight for name, weight in weights.items() if id(weight) in held}
 
 
 def asleep(module: nn.Module, frozen: tuple[str, ...]) -> list[nn.Module]:
     """Return the layers that stay in evaluation mode: batch norm keeps its statistics, nothing is dropped."""
-    return [part for name, part in module.named_modules() if any(_lies_in(name, one) for one in frozen)]
+    return [part for name, part in module.named_modules() if any(lies_in(name, one) for one in frozen)]
 
 
-def _lies_in(name: str, part: str) -> bool:
+def with_statistics(module: nn.Module) -> tuple[str, ...]:
+    """Name the layers that gather statistics while they train, as batch norm does."""
+    return tuple(name for name, part in module.named_modules() if getattr(part, "running_mean", None) is not None)
+
+
+def lies_in(name: str, part: str) -> bool:
+    """Tell whether a layer or weight is a part of the network, or lies in it; "" is the whole."""
     return part == "" or name == part or name.startswith(f"{part}.")

@@ -199,6 +199,12 @@ def resume(
         TrainingError: there is no run, or it cannot be read; and whatever `fit` raises.
     """
     run = Run.open(out)
+    if run.transferred:
+        raise TrainingError(
+            f"{shown(out)} was left by a transfer, which has no epochs to go on with. The same transfer again goes on "
+            "where it stopped (striate transfer); or train on from its network: striate train FOLDER --net "
+            f"{shown(out)} --out ANOTHER."
+        )
     if not run.history and 0 not in run.checkpoints:
         raise TrainingError(
             f"no epoch of {shown(out)} is over yet, and its first weights are not there to begin from. Start it as the "

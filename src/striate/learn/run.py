@@ -136,7 +136,12 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether it came to its end: all epochs, or none better for as long as `patience` says."""
-        return self.ended in ("epochs", "patience")
+        return self.transferred or self.ended in ("epochs", "patience")
+
+    @property
+    def transferred(self) -> bool:
+        """Whether it is what `striate.learn.transfer` left: the best of several ways, without epochs of its own."""
+        return "transfer" in self.about
 
     @property
     def notes(self) -> list[str]:
@@ -155,6 +160,8 @@ class Run:
     def sentence(self) -> str:
         """Say in one line how far it came."""
         history, best = self.history, self.best
+        if self.transferred:
+            return str(self.about["transfer"])
         if not history or best is None:
             return "no epoch is over yet"
         ended = {"epochs": "", "patience": ", ended early", "time": ", ended by its time limit", None: ", not finished"}
@@ -211,6 +218,8 @@ class Run:
             return self._loaded(self.checkpoints[which], factory, device)
         if which not in ("best", "last"):
             raise OptionError(f"which network: 'best', 'last' or the number of an epoch, got {which!r}.")
+        if self.transferred:
+            return self._loaded(self._folder.network, factory, device)
         if not self._record:
             raise TrainingError(
                 f"no epoch of {shown(self.path)} is over yet, so that there is no {which} network. Wait for it, or go "

@@ -17,6 +17,7 @@ from striate.learn.descent.averaging import Average
 from striate.learn.pictures.feeding import Fed
 from striate.learn.precision import autocast
 from striate.learn.ranks import Ranks
+from striate.memory import relieve
 
 __all__ = ["Seen", "Stepper", "losses_of"]
 
@@ -113,6 +114,7 @@ class Stepper:
         self._pictures += len(fed.labels)
         self._asked |= asked
         self.steps += 1
+        relieve()
 
     def _backward(self, fed: Fed) -> tuple[Tensor, Tensor]:
         """Work out the gradients; return the loss and the number of right answers."""

@@ -51,6 +51,7 @@ if TYPE_CHECKING:  # for editors only: everything works without a line here
     from striate.lenses.style import style as style
     from striate.lenses.synthesize import synthesize as synthesize
     from striate.lenses.unit_card import unit_card as unit_card
+    from striate.lenses.untrained_beside import untrained_beside as untrained_beside
 
 
 class _Lenses(ModuleType):

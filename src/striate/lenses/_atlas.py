@@ -69,7 +69,9 @@ def find_place(network: Network, atlas: Atlas, layer: str) -> str:
 
     Raises:
         AddressError: the network has no such layer, or the atlas was built without it; the text proposes the nearest.
+        AtlasError: the atlas keeps features only.
     """
+    atlas.check_units()
     layer = layer.strip()
     if layer in atlas.layers:
         return layer

@@ -57,7 +57,7 @@ def judged(base: NDArray[np.generic], atlas: Atlas, network: Network, metric: Me
 def class_words(network: Network, atlas: Atlas, index: int) -> tuple[str, str]:
     """Return the class that a picture of an atlas is of and the one that it was taken for; empty where unknown."""
     label = -1 if atlas.labels is None else int(atlas.labels[index])
-    said = int(atlas.predictions[index])
+    said = int(atlas.predictions[index]) if atlas.predicts else -1
     return (
         "" if label < 0 else class_name(atlas.label_names, label),
         "" if said < 0 else class_name(names_of_classes(network, atlas), said),

@@ -50,6 +50,7 @@ def dead_units(
     if not 0 <= threshold <= 1:
         raise OptionError(f"threshold is a share of the pictures, from 0 to 1, got {threshold}.")
     held = opened(network, atlas)
+    held.check_units()
     asked = [layers] if isinstance(layers, str) else layers
     places = held.layers if asked is None else tuple(dict.fromkeys(find_place(network, held, one) for one in asked))
     lives = [_life(network, held.layer(place), threshold) for place in places]

@@ -77,14 +77,14 @@ def embedding(
     chosen = np.arange(len(held))
     if pictures < len(held):
         chosen = np.sort(np.random.default_rng(seed).choice(len(held), pictures, replace=False))
-    kept = held.features(place)
+    kept = held.averaged(place)
     features = np.asarray(kept if len(chosen) == len(held) else kept[chosen])
     places = project(features, method, seed=seed)
     share = principal(features, min(2, features.shape[1])).share if method == "pca" else None
     cells = arrange(places, *grid_size(len(places))) if show == "grid" else None
     drawn = places if cells is None else cells[:, ::-1].astype(np.float64)  # what is judged is what is seen
     labelled = held.labels is not None and bool((np.asarray(held.labels)[chosen] >= 0).any())
-    classes = held.labels if labelled and held.labels is not None else held.predictions
+    classes = held.labels if labelled else held.predictions if held.predicts else np.full(len(held), -1)
     thumbnails = _thumbnails(held, chosen) if show != "points" else ()
     return Embedding(
         places=places,

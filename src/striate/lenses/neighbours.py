@@ -70,7 +70,7 @@ def neighbours(
     batch = network.batch(images)
     tapped = activations(network, batch, [place], logits=True)
     assert tapped.logits is not None
-    kept = held.features(place)
+    kept = held.averaged(place)
     output = tapped.outputs[place].float()
     vectors = (output.mean((2, 3)) if output.dim() == 4 else output).cpu().numpy().astype(kept.dtype)
     features = nearest(vectors, kept, min(top + 1, len(held)), metric=metric, device=network.device)

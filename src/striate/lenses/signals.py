@@ -61,7 +61,7 @@ def signals(
 
     Raises:
         AddressError: no such class.
-        NetworkError: no layer with weights in it, or values that are not finite.
+        NetworkError: no layer with weights in it, values that are not finite, or the network cuts the gradient.
         OptionError: a target that is no class.
 
     Source: Glorot and Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks",
@@ -250,6 +250,11 @@ def _followed(
             )
         truth = targets.scores(logits)
         summed = truth.sum() if of == "score" else (logits.logsumexp(1) - truth).sum()
+        if not summed.requires_grad:
+            raise NetworkError(
+                f"{network.name} gives its classes without a gradient: it cuts it on the way (detach, a forest of "
+                "decisions), so there are no gradients to show."
+            )
         slopes = torch.autograd.grad(summed, [kept[place] for place in places], allow_unused=True)
     found = {
         place: torch.zeros_like(kept[place]) if slope is None else slope

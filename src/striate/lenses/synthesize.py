@@ -12,10 +12,11 @@ from striate.atlas.opened import Atlas
 from striate.errors import AddressError, OptionError, Stopped
 from striate.lenses._atlas import Source, Unit, find_units, opened
 from striate.lenses._lens import lens
+from striate.lenses._making import made_of
 from striate.network import Images, Network
 from striate.results import Made, Recipe, Synthesis
-from striate.synthesis.ascent import Ascent, ascend
-from striate.synthesis.asking import Job, jobs_of
+from striate.synthesis.ascent import ascend
+from striate.synthesis.asking import jobs_of
 from striate.synthesis.objectives import Objective
 from striate.synthesis.observing import Precision
 from striate.synthesis.recipes import Name, recipe_of
@@ -116,7 +117,7 @@ def synthesize(
         worked_out = ascent.precision
         real, missing = _real(network, known, job.objectives)
         notes += [note for note in (*ascent.notes, *missing) if note not in notes]
-        made.append(_made(job, ascent, real))
+        made.append(made_of(job, ascent, real))
     return Synthesis(
         made=tuple(made),
         method=chosen.name,
@@ -144,27 +145,3 @@ def _real(network: Network, atlas: Atlas | None, objectives: list[Objective]) ->
         assert isinstance(unit, Unit)
         found[index] = atlas.layer(unit.place).top_values[unit.channel, 0]
     return found, [missing] if missing else []
-
-
-def _made(job: Job, ascent: Ascent, real: NDArray[np.float32]) -> Made:
-    return Made(
-        title=job.title,
-        labels=tuple(goal.label for goal in job.objectives),
-        numbers=tuple(job.numbers),
-        pictures=(ascent.pictures * 255).round().byte().numpy(),
-        reached=ascent.reached.numpy(),
-        peaks=ascent.peaks.numpy(),
-        start=ascent.start_values.numpy(),
-        best_steps=ascent.best_steps.numpy(),
-        curve=ascent.curve.numpy(),
-        curve_steps=ascent.curve_steps,
-        frames=ascent.frames.numpy(),
-        frame_steps=ascent.frame_steps,
-        real=real,
-        size_note=job.sized.why,
-        whole=job.whole,
-        depth=job.depth,
-        layers=job.layers,
-        layer_channels=job.layer_channels,
-        sees=job.sees,
-    )

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.atlas.opened import Atlas, LayerAtlas
+from striate.atlas.selecting import selectivity
 from striate.errors import AddressError
 from striate.lenses._alike import Alike, by_answers, by_weights, chance, weights_of
 from striate.lenses._atlas import Source, Unit, called, find_units, layer_before, opened
@@ -78,7 +79,7 @@ def unit_card(
         float(layer.smallest[unit.channel]),
         float(layer.largest[unit.channel]),
     )
-    answers, rest, selectivity = _by_class(held, layer, unit.channel)
+    answers, rest, selective = _by_class(held, layer, unit.channel)
     alike, compared = by_answers(network, held, unit, held.layers, _ALIKE)
     weighted = unit.place if weights_of(network, unit.place) is not None else layer_before(network, unit.place)
     parallel = [] if weighted is None else by_weights(network, Unit(weighted, unit.channel), _ALIKE)
@@ -111,7 +112,7 @@ def unit_card(
         std=float(layer.std[unit.channel]),
         classes=answers,
         others=rest,
-        selectivity=selectivity,
+        selectivity=selective,
         kernel=None if weighted is None else _kernel(network, weighted, unit.channel),
         alike=tuple(shown(one) for one in alike),
         chance=chance(compared, len(layer.sample_pictures)),
@@ -164,9 +165,8 @@ def _by_class(atlas: Atlas, layer: LayerAtlas, channel: int) -> tuple[tuple[Clas
         ClassAnswer(int(one), class_name(atlas.label_names, int(one)), float(means[one]), int((labels == one).sum()))
         for one in order[:_CLASSES]
     )
-    best, rest = float(means[order[0]]), float(means[order[1:]].mean())
-    usable = means[known].min() >= 0 and best + rest > 0
-    return answers, rest, (best - rest) / (best + rest) if usable else None
+    index = float(selectivity(means[None])[0])
+    return answers, float(means[order[1:]].mean()), index if np.isfinite(index) else None
 
 
 def _kernel(network: Network, place: str, channel: int) -> KernelPart | None:

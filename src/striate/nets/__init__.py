@@ -17,7 +17,9 @@ from striate.nets.layers import (
     LocallyConnected1d,
     LocallyConnected2d,
     LocalResponseNorm,
+    QuadrantSum2d,
     SameConv2d,
+    TriangleConv2d,
     WhiteningConv2d,
 )
 from striate.nets.stack import Stack, summary
@@ -29,8 +31,10 @@ __all__ = [
     "LocalResponseNorm",
     "LocallyConnected1d",
     "LocallyConnected2d",
+    "QuadrantSum2d",
     "SameConv2d",
     "Stack",
+    "TriangleConv2d",
     "WhiteningConv2d",
     "create",
     "design",

@@ -23,9 +23,12 @@ from striate.nets.layers import (
     L2Pool2d,
     LocallyConnected2d,
     LocalResponseNorm,
+    QuadrantSum2d,
     SameConv2d,
     ScaledTanh,
+    TriangleConv2d,
 )
+from striate.nets.layers.quadrants import part_size
 from striate.nets.stack import Stack
 from striate.sizes import output_size
 
@@ -50,9 +53,14 @@ _POOLS: dict[str, Callable[..., nn.Module]] = {
     "l2": L2Pool2d,
     "distance": DistanceWeightedPool2d,
 }
-_STARTS = ("conv", "local", "pool", "global", "flatten", "dense", "bn", "dropout", *_PLAIN)
+_STARTS = ("conv", "local", "triangle", "pool", "global", "quadrants", "flatten", "dense", "bn", "dropout", *_PLAIN)
 # after these words of a layer stands a number
-_NUMBERED = {"conv": ("stride", "pad", "dilation", "groups"), "local": ("stride", "pad"), "pool": ("stride", "pad")}
+_NUMBERED = {
+    "conv": ("stride", "pad", "dilation", "groups"),
+    "local": ("stride", "pad"),
+    "triangle": ("stride",),
+    "pool": ("stride", "pad"),
+}
 _Shape = tuple[int, ...]
 
 
@@ -72,6 +80,8 @@ def sequential(
       ``same``, ``dilation 2``, ``groups 2``, ``nobias``; ``local`` likewise, with weights of its own at each place
     - ``pool 2`` (or ``3x2``), and ``stride 2`` or ``/2``, ``pad 1``; ``max`` (which need not be said),
       ``average``, ``l2``, ``distance``; ``global average``, ``global max``
+    - ``triangle 400 6x6`` and ``stride 2``: how near a window is to each of 400 patterns (see `TriangleConv2d`);
+      ``quadrants`` (or ``quadrants 3x2``): the sum of each part of the map
     - ``flatten``; ``dense 10``, ``nobias``; ``dropout 0.5``; ``bn``; ``lrn``
     - ``relu``, ``relu6``, ``leaky``, ``elu``, ``gelu``, ``silu``, ``sigmoid``, ``tanh``, ``scaledtanh``, ``softmax``
 
@@ -128,8 +138,12 @@ class _Builder:
             word = words.pop(0)
             if word in ("conv", "local"):
                 self._window(word, words)
+            elif word == "triangle":
+                self._triangle(words)
             elif word == "pool":
                 self._pool(words)
+            elif word == "quadrants":
+                self._quadrants(words)
             elif word == "global":
                 self._global(words)
             elif word == "flatten":
@@ -191,6 +205,14 @@ class _Builder:
                 layer = SameConv2d(channels, filters, size, stride, dilation, groups, bias=bias)
         return self._put(kind, layer, (filters, *shape))
 
+    def _triangle(self, words: list[str]) -> None:
+        channels, _, _ = self._map("triangle")
+        filters = _number(words, "how many patterns there are, as in 'triangle 400 6x6'")
+        size = _pair(words) or (6, 6)
+        stride = _settings("triangle", words, flags=()).get("stride", (1, 1))
+        shape = self._fit(size, stride, (0, 0), (1, 1))
+        self._put("triangle", TriangleConv2d(channels, filters, size, stride), (filters, *shape))
+
     def _fit(
         self, size: tuple[int, int], stride: tuple[int, int], pad: tuple[int, int], dilation: tuple[int, int]
     ) -> tuple[int, int]:
@@ -226,6 +248,12 @@ class _Builder:
         if kind not in kinds:
             raise OptionError("say which: 'global average' or 'global max'.")
         self._put("pool", kinds[kind](1), (channels, 1, 1))
+
+    def _quadrants(self, words: list[str]) -> None:
+        channels, height, width = self._map("quadrants")
+        parts = _pair(words) or (2, 2)
+        part_size((height, width), parts)  # raises where it cannot be cut so
+        self._put("quadrants", QuadrantSum2d(parts), (channels, *parts))
 
     def _dense(self, words: list[str]) -> None:
         units = _number(words, "how many units the dense layer has, as in 'dense 10'")

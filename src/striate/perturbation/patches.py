@@ -24,7 +24,7 @@ from striate.streaming import in_chunks
 from striate.tap import respond
 from striate.targets import Targets
 
-__all__ = ["Patches", "patch_scores"]
+__all__ = ["Patches", "Trial", "patch_scores"]
 
 _VECTORS = 2**25  # numbers that may wait for the last layers, which read many weights and are best run for many at once
 
@@ -55,6 +55,13 @@ class Patches:
         top, left, bottom, right = self.boxes[torch.from_numpy(chosen)].cpu().numpy().T
         height, width = self.fill.shape[-2:]
         return Region(Axis.of(top, bottom - 1, height), Axis.of(left, right - 1, width))
+
+    def pictures(self, image: Tensor) -> Tensor:
+        """Return copies of a picture (1, C, H, W), a whole box replaced on each: (M, C, H, W)."""
+        found = image.repeat(len(self), 1, 1, 1)
+        for picture, (top, left, bottom, right) in zip(found, self.boxes.tolist(), strict=True):
+            picture[:, top:bottom, left:right] = self.fill[:, top:bottom, left:right].to(picture)
+        return found
 
     def windows(self, image: Around, fill: Around, chosen: Starts, region: Region) -> Tensor:
         """Return the picture within windows, with the patches laid over it: (m, C, h, w).
@@ -113,7 +120,7 @@ def patch_scores(
     """
     if chunk is not None and chunk < 1:
         raise OptionError(f"chunk must be at least 1, got {chunk}.")
-    trial = _Trial(network, image.contiguous(memory_format=torch.channels_last), patches, targets)
+    trial = Trial(network, image.contiguous(memory_format=torch.channels_last), patches, targets)
     groups = _neighbours(patches.boxes, chunk or _windows_at_once(network))
     order = np.concatenate(groups)
     details: dict[str, Any] = {"incremental": False, "precision": precision}
@@ -182,8 +189,11 @@ def _split(order: Starts, values: Starts, parts: int) -> list[Starts]:
     return [part for part in np.split(order, cuts) if len(part)]
 
 
-class _Trial:
-    """One picture and its patches, and two ways to the scores: plainly, and by what changes."""
+class Trial:
+    """One picture and its patches, and two ways to the scores: plainly, and by what changes.
+
+    Both are run inside `running.undisturbed` and without gradients.
+    """
 
     def __init__(self, network: Network, image: Tensor, patches: Patches, targets: Targets) -> None:
         self.network, self.image, self.patches, self.targets = network, image, patches, targets
@@ -245,6 +255,20 @@ class _Trial:
                 finish()
 
         in_chunks(len(groups), run_group, size=1, task=task)
+
+    def logits(self, patches: Patches) -> Tensor:
+        """Return the logits (M, K) of the picture under other patches, by following the windows.
+
+        Only after `follow_from` had nothing against it, and where the targets are classes.
+        """
+        assert self.program is not None
+        assert self.targets.place is None
+        fill = patches.fill[None].to(self.image)
+        source = Around.of(fill, (-2, -1), (0, 0, 0, 0), 0.0)
+        region = patches.region(np.arange(len(patches)))
+        windows = patches.windows(self.sources[0], source, np.arange(len(patches)), region)
+        found = respond_to_patches(self.program, self.waist, windows, region, self.watch, self.around)
+        return self.network.logits(respond_to_values(self.program, self.waist, self.end, found))
 
     def follow(self, chosen: Starts) -> Tensor:
         """Return scores (m, T) by following the windows."""

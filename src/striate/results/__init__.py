@@ -24,6 +24,7 @@ from striate.results.equivariance import Equivariance, Movement
 from striate.results.evaluation import Evaluation
 from striate.results.fields import ReceptiveFields
 from striate.results.filters import FilterBank
+from striate.results.first_layers import FirstLayer, FirstLayers
 from striate.results.folder_check import FolderCheck, Group
 from striate.results.fooling import Fooling
 from striate.results.heatmap import Heatmap
@@ -31,6 +32,7 @@ from striate.results.inversion import Inversion
 from striate.results.kernel_sheet import KernelSheet
 from striate.results.lesson import Arm, Lesson
 from striate.results.neighbours import Neighbours
+from striate.results.net_ranking import NetRanking, RankedNet
 from striate.results.optimizer_paths import OptimizerPaths
 from striate.results.patches import Patches
 from striate.results.pattern import MatrixPattern
@@ -48,7 +50,9 @@ from striate.results.strongest_units import StrongestUnits
 from striate.results.style import Stylised
 from striate.results.surface import Surface
 from striate.results.synthesis import Made, Synthesis
+from striate.results.transferring import Transfer, Way
 from striate.results.unit_card import UnitCard
+from striate.results.untrained_beside import UntrainedBeside
 from striate.results.variations import Variations
 
 __all__ = [
@@ -75,6 +79,8 @@ __all__ = [
     "Evaluation",
     "FilterBank",
     "FilterChange",
+    "FirstLayer",
+    "FirstLayers",
     "FolderCheck",
     "Fooling",
     "Group",
@@ -88,12 +94,14 @@ __all__ = [
     "MatrixPattern",
     "Movement",
     "Neighbours",
+    "NetRanking",
     "OptimizerPaths",
     "Patches",
     "PerClass",
     "Pointing",
     "Predictions",
     "Randomisation",
+    "RankedNet",
     "RateCurve",
     "ReceptiveFields",
     "Recipe",
@@ -106,8 +114,11 @@ __all__ = [
     "Stylised",
     "Surface",
     "Synthesis",
+    "Transfer",
     "UnitCard",
+    "UntrainedBeside",
     "Variations",
+    "Way",
     "decode_array",
     "encode_array",
     "encode_json",

@@ -220,6 +220,11 @@ def read_history(path: str | Path, *, name: str | None = None) -> Curve:
     """
     path = Path(path)
     file = path / "history.csv" if path.is_dir() else path
+    if path.is_dir() and not file.exists() and (path / "transfer.json").exists():
+        raise DataError(
+            f"{shown(path)} was left by a transfer, which has no epochs of its own. Where it fine-tuned, each stage is "
+            f"a run that has: {shown(path / 'tuning' / 'stages' / '2')}; likewise {shown(path / 'scratch')}."
+        )
     try:
         content = file.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:

@@ -34,11 +34,13 @@ class FilterBank(Result):
         layer: address of the layer.
         colour: the C = 3 input channels are red, green and blue, so that a filter is a small colour picture in
             which mid-grey is zero. Otherwise each kernel is drawn on the diverging scale.
+        alike: each filter was brought to the same largest weight before, so how strong they are says nothing.
     """
 
     weights: Tensor
     layer: str
     colour: bool
+    alike: bool = False
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -127,13 +129,16 @@ class FilterBank(Result):
         kernels, channels, *size = self.weights.shape
         text = f"{count(kernels, 'filter')} of {shape(size)} over {count(channels, 'input channel')}"
         kind = "mid-grey is zero" if self.colour else "paper is zero"
-        text += f"; {kind}, one scale for the whole bank. Weights {self._range()}."
+        if self.alike:
+            text += f"; {kind}, each filter on a scale of its own."
+        else:
+            text += f"; {kind}, one scale for the whole bank. Weights {self._range()}."
+        most = min(kernels, 16 if self._by_channel else MOST)
+        which = f"first {most} filters" if self.alike else f"{most} filters of largest norm"
         if not self._matrix and self._by_channel and (kernels > 16 or channels > 16):
-            text += (
-                f" Shown: the {min(kernels, 16)} filters of largest norm over the first {min(channels, 16)} channels."
-            )
+            text += f" Shown: the {which} over the first {min(channels, 16)} channels."
         elif not self._matrix and kernels > MOST:
-            text += f" Shown: the {MOST} filters of largest norm."
+            text += f" Shown: the {which}."
         return text
 
     def numbers(self) -> dict[str, Json]:
@@ -160,7 +165,7 @@ class FilterBank(Result):
             caption = "One row for each filter, one column for each input channel."
         else:
             shown = 16 if self._by_channel else MOST
-            chosen = self.strongest(shown) if len(self) > shown else None
+            chosen = self.strongest(shown) if len(self) > shown and not self.alike else None
             cells, words, columns = self._cells(chosen, cell=40)
             pixels, labels = numbered_sheet(cells, words, columns=columns, room=0.022, background=self._background)
             if self._by_channel:
@@ -169,7 +174,7 @@ class FilterBank(Result):
                 caption = "In their order, the number of each below." if chosen is None else "The strongest first."
         high = self.largest
         low, unit = 0.0 - high, ""
-        if self.colour:  # three colours have no one scale: the range stands in the caption
+        if self.colour or self.alike:  # three colours have no one scale: the range stands in the caption
             return [Drawing(self.layer, caption, pixels, sharp=True, labels=labels)]
         return [Drawing(self.layer, caption, pixels, low, high, unit, signed=True, sharp=True, labels=labels)]
 

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,12 @@ from striate import __version__
 from striate.atlas import Atlas
 from striate.atlas import open as open_atlas
 from striate.errors import OptionError
+from striate.layer_map import aliases
+from striate.perturbation.one_patch import Covering
 from striate.registry import function
 from striate.web.answers import Answers
 from striate.web.jobs import Jobs
+from striate.web.sheets import Sheets
 from striate.web.store import Store
 
 if TYPE_CHECKING:
@@ -31,6 +35,8 @@ __all__ = ["House", "Limits"]
 
 _MAPS = 256 * 2**20  # bytes of feature maps that are kept
 _SHEETS = 32 * 2**20  # bytes of sheets that were told about, and will be asked for
+_COVERED = 2  # pictures that are kept ready to be covered: they hold all of their maps
+_SLOW = 0.06  # seconds of a pass from which preparing one is worth it
 _READ = 64 * 2**20  # bytes of pictures that are kept ready for the network
 
 
@@ -69,6 +75,7 @@ class House:
         other: a second one to compare with, or None.
         atlas: what `network` saw in a data set, or None.
         run: the training that `network` came from, or None.
+        sheets: pictures that were made for units of `network` before, or None.
         pictures: by id.
         jobs: what takes long.
         answers: encoded answers (bytes) by question.
@@ -85,6 +92,7 @@ class House:
         other: Network | None = None,
         atlas: Atlas | None = None,
         run: Run | None = None,
+        sheets: Sheets | None = None,
         pictures: Sequence[Path] = (),
         limits: Limits | None = None,
     ) -> None:
@@ -95,15 +103,17 @@ class House:
             other: a second network.
             atlas: of `network`.
             run: the training that `network` came from.
+            sheets: pictures that were made for its units.
             pictures: sample pictures: files, the only ones on the disk that are ever shown.
             limits: the usual unless given.
 
         Raises:
-            AtlasError: the atlas is of another network.
+            AtlasError: the atlas is of another network, or keeps features only.
         """
         if atlas is not None:
             atlas.check(network)
-        self.network, self.other, self.atlas, self.run = network, other, atlas, run
+            atlas.check_units()
+        self.network, self.other, self.atlas, self.run, self.sheets = network, other, atlas, run, sheets
         self.limits = limits or Limits()
         self.pictures = Store(pictures, self.limits, network.spec.channels)
         self.jobs = Jobs(self.limits.waiting)
@@ -111,11 +121,13 @@ class House:
         self.results: Answers[Kept] = Answers(self.limits.results, lambda kept: kept.bytes)
         marks = [__version__, network.weights_hash, "" if other is None else other.weights_hash]
         marks.append("" if atlas is None else str(atlas.manifest.get("data", "")) + str(atlas.path.stat().st_mtime_ns))
+        marks.append("" if sheets is None else sheets.mark)
         self.mark = ":".join(marks)
         self.seconds: dict[str, float] = {}
         self._maps: Answers[Activations] = Answers(_MAPS, _size)
         self._sheets: Answers[Sprite] = Answers(_SHEETS, lambda made: int(made.pixels.nbytes))
         self._read: Answers[Tensor] = Answers(_READ, lambda image: int(image.nbytes))
+        self._coverings: OrderedDict[tuple[str, str], Covering] = OrderedDict()
         self._epochs: OrderedDict[int, Network] = OrderedDict()
         self._twins: OrderedDict[int, tuple[Network, Network]] = OrderedDict()
         self._guard = threading.Lock()
@@ -132,6 +144,7 @@ class House:
         pictures: Sequence[str | Path] = (),
         compare: Network | str | Path | None = None,
         run: Run | str | Path | None = None,
+        sheets: str | Path | None = None,
         limits: Limits | None = None,
     ) -> House:
         """Open what is named.
@@ -142,12 +155,14 @@ class House:
             pictures: files and folders of sample pictures.
             compare: a second network.
             run: the training that the network came from; found by itself where `source` is its folder.
+            sheets: folder of what `striate synthesize SOURCE LAYER --out LAYER.npz` has made.
             limits: the usual unless given.
 
         Raises:
             NetworkError: a network cannot be loaded.
             AtlasError: the atlas cannot be opened, or is of another network.
             ImageError: there are no pictures in those folders.
+            OptionError: there is nothing in `sheets` that was made for this network.
         """
         from striate.images import find_images
         from striate.sources import load
@@ -160,6 +175,7 @@ class House:
             other=load(compare) if isinstance(compare, str | Path) else compare,
             atlas=open_atlas(atlas) if isinstance(atlas, str | Path) else atlas,
             run=_run(source if run is None else run),
+            sheets=None if sheets is None else Sheets(Path(sheets), network),
             pictures=files,
             limits=limits,
         )
@@ -219,6 +235,60 @@ class House:
         return self._sheets.get(
             question, lambda: self.activations(picture, layer, network).sprite(layer, 0, scale=scale)
         )
+
+    @cached_property
+    def aliases(self) -> dict[str, str]:
+        """The address that the page has for layers of the first network which end where others do."""
+        return aliases(self.network.graph())
+
+    def called(self, layer: str) -> str:
+        """Return the address by which the page knows a layer."""
+        return self.aliases.get(layer, layer)
+
+    def own(self, layer: str, known: Sequence[str]) -> str:
+        """Return the one of some addresses that means a layer of the page; the layer itself where none does."""
+        return (
+            layer if layer in known else next((one for one in known if self.called(one) == self.called(layer)), layer)
+        )
+
+    def made_before(self) -> Sheets:
+        """Return the pictures that were made for units before.
+
+        Raises:
+            OptionError: there are none.
+        """
+        if self.sheets is None:
+            raise OptionError(
+                "there are no pictures that were made before. Make some (striate synthesize SOURCE LAYER --out "
+                "FOLDER/LAYER.npz), and start with: striate serve SOURCE --sheets FOLDER."
+            )
+        return self.sheets
+
+    def made_sheet(self, layer: str) -> Sprite:
+        """Return what was made for the units of a layer on one sheet; raises what `Sheets.sheet` does."""
+        sheets, channels = self.made_before(), self.network.graph().layer(layer).channels
+        layer = self.own(layer, sheets.layers)
+        return self._sheets.get((layer, sheets.mark), lambda: sheets.sheet(layer, channels))
+
+    def covering(self, picture: str, network: Network) -> Covering:
+        """Return a picture ready to be covered; where the network is slow, what makes that faster begins beside it.
+
+        Raises what `looked_at` does.
+        """
+        question = picture, network.weights_hash
+        with self._guard:
+            found = self._coverings.get(question)
+            if found is not None:
+                self._coverings.move_to_end(question)
+                return found
+        made = Covering(network, self.looked_at(picture, network))
+        with self._guard:
+            found = self._coverings.setdefault(question, made)
+            while len(self._coverings) > _COVERED:
+                self._coverings.popitem(last=False)
+        if found is made and made.seconds > _SLOW:
+            threading.Thread(target=made.prepare, name="striate covering", daemon=True).start()
+        return found
 
     def twin(self, network: Network) -> Network:
         """Return the network for long jobs: the same weights in other modules, so that short ones need not wait."""

@@ -23,6 +23,8 @@ MADE: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "ScaledTanh": (layers.ScaledTanh, (2, 8, 8, 9)),
     "ScaledAveragePool2d": (lambda: layers.ScaledAveragePool2d(8), (2, 8, 8, 8)),
     "TableConv2d": (lambda: layers.TableConv2d(8, [(0, 3), (7,)], 3), (2, 8, 8, 9)),
+    "TriangleConv2d": (lambda: layers.TriangleConv2d(3, 5, (3, 2), (2, 1)), (2, 3, 8, 9)),
+    "QuadrantSum2d": (lambda: layers.QuadrantSum2d((2, 3)), (2, 8, 8, 9)),
     "WhiteningConv2d": (lambda: layers.WhiteningConv2d(1), (2, 1, 8, 9)),
 }
 

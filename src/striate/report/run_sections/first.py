@@ -24,6 +24,8 @@ ENLARGED = 8  # pixels for each weight of a kernel among others
 
 def build(told: RunVisit) -> Mapping[str, Any] | None:
     """Return each filter as it was and as it is."""
+    if told.run.transferred:  # whose best was not trained from a beginning of its own
+        return None
     change = told.attempt("first_filters", lambda: _change(told))
     if change is None:
         return {"why": told.refused["first_filters"]}

@@ -22,6 +22,8 @@ LETTERS = 20  # of a class below a picture
 
 def build(told: RunVisit) -> Mapping[str, Any] | None:
     """Return for each unit what it answers to at each moment."""
+    if told.run.transferred:  # whose best was not trained from a beginning of its own
+        return None
     made = told.attempt("development", lambda: develop(told.run, units=UNITS, steps=STEPS))
     if made is None:
         return {"why": told.refused["development"]}

@@ -59,6 +59,11 @@ def _sentences(told: RunVisit) -> list[str]:
     """Say in words how it was trained."""
     settings = told.run.settings
     spec = told.network.spec
+    if told.run.transferred:
+        return [
+            f"{told.run.sentence()[:1].upper()}{told.run.sentence()[1:]}.",
+            f"Pictures of {spec.channels} x {spec.height} x {spec.width}, standardised as its specification says.",
+        ]
     rate = "its usual learning rate" if settings.rate is None else f"learning rate {number(settings.rate)}"
     batch = "their number in a step chosen by their size" if settings.batch is None else f"{settings.batch} in a step"
     standard = STANDARDS[settings.standardize]

@@ -8,10 +8,12 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, RootModel
 
 from striate.errors import AddressError
+from striate.network import Network
 from striate.web.reply import Asked, Served, as_json
 from striate.web.shapes import Edges, in_original
+from striate.web.store import Picture
 
-__all__ = ["router"]
+__all__ = ["router", "seen_by"]
 
 router = APIRouter(tags=["fields"])
 
@@ -55,24 +57,33 @@ def field(
 
     def make() -> Found:
         network = asked()
-        found = network.graph().layer(layer)
         given = house.pictures.get(picture)
-        height, width = found.map_size or (1, 1)
-        if row >= height or col >= width:
-            raise AddressError(f"no unit {row},{col} in {layer!r}: its map is {height} x {width}.")
-        top, left, bottom, right = found.field.box(row, col)
-        size, spec = (given.height, given.width), network.spec
-        box = in_original((top, left, bottom + 1, right + 1), spec.size, spec.seen(*size), size)
+        box, status = seen_by(network, given, layer, row, col)
         value = None
         if unit is not None:
             values = house.activations(picture, layer, network).column(layer, 0, row, col)
             if unit >= len(values):
                 raise AddressError(f"no channel {unit} in {layer!r}: it has {len(values)}, 0 to {len(values) - 1}.")
             value = values[unit]
-        seeing = None if box is None else Seeing(**box.model_dump(), status=found.field.status, value=value)
+        seeing = None if box is None else Seeing(**box.model_dump(), status=status, value=value)
         return Found(seeing)
 
     return as_json(request, house, make)
+
+
+def seen_by(network: Network, given: Picture, layer: str, row: int, col: int) -> tuple[Edges | None, str]:
+    """Return which part of a picture a unit sees, and how exactly that is known.
+
+    Raises:
+        AddressError: the layer has no such unit.
+    """
+    found = network.graph().layer(layer)
+    height, width = found.map_size or (1, 1)
+    if row >= height or col >= width:
+        raise AddressError(f"no unit {row},{col} in {layer!r}: its map is {height} x {width}.")
+    top, left, bottom, right = found.field.box(row, col)
+    size, spec = (given.height, given.width), network.spec
+    return in_original((top, left, bottom + 1, right + 1), spec.size, spec.seen(*size), size), found.field.status
 
 
 @router.get("/column", response_model=Column)

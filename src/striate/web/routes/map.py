@@ -171,7 +171,7 @@ def region(house: Served, asked: Region) -> InCommon:
     units = [
         RegionUnit(
             address=f"{found.layer}:{one.channel}",
-            layer=found.layer or "",
+            layer=house.called(found.layer or ""),
             unit=one.channel,
             inside=one.inside,
             outside=one.outside,

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
-from striate.layer_map import Node, layer_map
+from striate.layer_map import Node, aliases, layer_map
 from striate.web.reply import Served, as_json
 
 __all__ = ["router"]
@@ -46,7 +46,10 @@ class Stage(BaseModel):
 
 
 class Structure(BaseModel):
-    """The network as a map: `edges` are pairs of addresses, "" is the picture."""
+    """The network as a map: `edges` are pairs of addresses, "" is the picture.
+
+    `aliases` are layers that end where one of `layers` does: it gives the same values.
+    """
 
     layers: list[Layer]
     edges: list[tuple[str, str]]
@@ -54,6 +57,7 @@ class Structure(BaseModel):
     parameters: int
     macs: int
     last_map: str | None
+    aliases: dict[str, str]
     note: str
 
 
@@ -78,6 +82,7 @@ def network(
             parameters=graph.parameters,
             macs=graph.macs,
             last_map=deepest,
+            aliases=aliases(graph),
             note=graph.note,
         )
 

@@ -43,7 +43,8 @@ def patches(request: Request, house: Served, layer: str) -> Response:
     """Say how the sheet of best patches is laid out, and how strongly the units answer in them."""
 
     def make() -> Patches:
-        held = atlas_of(house).layer(layer)
+        atlas = atlas_of(house)
+        held = atlas.layer(house.own(layer, atlas.layers))
         columns = columns_of(held.channels, CELL, CELL)
         means = held.class_mean
         return Patches(
@@ -68,7 +69,7 @@ def sheet(request: Request, house: Served, layer: str) -> Response:
 
 def _sheet(house: House, layer: str) -> bytes:
     atlas = atlas_of(house)
-    held = atlas.layer(layer)
+    held = atlas.layer(house.own(layer, atlas.layers))
     with house.jobs.short():
         cells = []
         for start in range(0, held.channels, PIECE):

@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
-from striate.perturbation.one_patch import cover_patch
 from striate.registry import function
 from striate.results import Predictions
 from striate.web.reply import Asked, Served, as_json
@@ -104,9 +103,7 @@ def occlude(
         part = spec.seen(*original)
         down, across = (part[2] - part[0]) / spec.height, (part[3] - part[1]) / spec.width
         place = (y * original[0] - part[0]) / down, (x * original[1] - part[1]) / across
-        found = cover_patch(
-            network, house.looked_at(picture, network), place, target or None, size=size, baseline=baseline
-        )
+        found = house.covering(picture, network).cover(place, target or None, size=size, baseline=baseline)
         chances = found.chances(top)
         return Covered(
             before=[Chance(index=index, name=network.class_name(index), p=p) for index, p, _ in chances],

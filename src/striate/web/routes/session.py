@@ -39,6 +39,7 @@ class Session(BaseModel):
     network: Known
     other: Known | None
     atlas: AtlasKnown | None
+    sheets: list[str]
     run: bool
     epochs: list[int]
     pictures: list[Seen]
@@ -56,7 +57,10 @@ def session(house: Served) -> Session:
     return Session(
         network=_known(house.network),
         other=None if house.other is None else _known(house.other),
-        atlas=None if atlas is None else AtlasKnown(pictures=len(atlas.pictures), layers=list(atlas.layers)),
+        atlas=None
+        if atlas is None
+        else AtlasKnown(pictures=len(atlas.pictures), layers=list(dict.fromkeys(map(house.called, atlas.layers)))),
+        sheets=[] if house.sheets is None else list(dict.fromkeys(map(house.called, house.sheets.layers))),
         run=house.run is not None,
         epochs=[] if house.run is None else list(house.run.checkpoints),
         pictures=[seen(house, picture) for picture in store.all()],

@@ -101,7 +101,9 @@ def unit(request: Request, house: Served, layer: str, unit: Annotated[int, Query
     def make() -> Unit:
         atlas = atlas_of(house)
         top = min(9, kept_by(atlas))
-        card = unit_card(house.network, atlas, f"{layer}:{unit}", top=top, beside="none", blind=True)
+        card = unit_card(
+            house.network, atlas, f"{house.own(layer, atlas.layers)}:{unit}", top=top, beside="none", blind=True
+        )
         size = list(atlas.spec.size)
 
         def patch(one: Found) -> Patch:
@@ -121,7 +123,7 @@ def unit(request: Request, house: Served, layer: str, unit: Annotated[int, Query
             address = parse(one.address)
             return Similar(
                 address=one.address,
-                layer=address.place,
+                layer=house.called(address.place),
                 unit=address.channel or 0,
                 called=one.called,
                 score=one.likeness,
@@ -179,7 +181,8 @@ def signals(
         atlas = atlas_of(house)
         most = min(top, kept_by(atlas))
         with house.jobs.short():
-            found = patches(house.twin(house.network), atlas, f"{layer}:{unit}", top=most, beside=rule)
+            place = house.own(layer, atlas.layers)
+            found = patches(house.twin(house.network), atlas, f"{place}:{unit}", top=most, beside=rule)
         rows = [found.cells(side), *([found.cells(side, signals=True)] if rule != "none" else [])]
         return encode_png(drawing.sheet([cell for row in rows for cell in row], columns=len(rows[0]), gap=0))
 

@@ -3,7 +3,7 @@
 import { write } from "./address.js";
 import { get, url } from "./api.js";
 import { address, clear, h, number, s, shape } from "./dom.js";
-import { on, set, state } from "./state.js";
+import { on, say, set, state } from "./state.js";
 
 const SHOWN = 6; // channels whose numbers are written out
 const COLOURS = ["red", "green", "blue"];
@@ -19,6 +19,14 @@ export function mount(node) {
     if (!opened) return;
     show(opened);
   });
+}
+
+/** Open the arithmetic of the chosen unit where the picture is pointed at, in the middle of its map unless it is. */
+export function work() {
+  const { layer, unit, place, network } = state;
+  const [, high = 1, wide = 1] = network.layers.find((one) => one.address === layer)?.shape ?? [];
+  if (unit === null) return say("Choose a unit first.");
+  set({ opened: { layer, unit, row: place?.row ?? high >> 1, col: place?.col ?? wide >> 1 } });
 }
 
 async function show(opened) {

@@ -3,10 +3,12 @@
 import { write } from "./address.js";
 import { events, get, post, remove, url } from "./api.js";
 import { crop, framed, go, open, what } from "./atlas.js";
+import { lacking } from "./contents.js";
 import { address, clear, h, number, s, share } from "./dom.js";
 import { on, say, state } from "./state.js";
 
 const WAYS = { patch: "Patch", whole: "In its picture", guided: "Guided" };
+const ways = () => (state.session.exported ? { patch: WAYS.patch, whole: WAYS.whole } : WAYS); // the network draws the third
 const ROWS = { top: "Most", strip: "From least to most", bottom: "Least" };
 const made = new Map(); // pictures made for units, by address and recipe
 let way = "patch";
@@ -71,6 +73,7 @@ function synthesised(place) {
   const choice = recipes.length > 1 && h("label", {}, "Recipe ", h("select", { onchange: (event) => { recipe = event.target.value; synthesised(place); } },
     recipes.map((one) => h("option", { value: one, selected: one === recipe }, one))));
   const held = made.get(key);
+  if (state.session.exported) return void clear(place);
   clear(place, h("h3", {}, "A picture made for it"),
     held
       ? [h("img", { class: "result", src: held.url, alt: `Picture made for ${target}` }), h("p", { class: "words" }, held.words)]
@@ -140,6 +143,7 @@ async function facts(place) {
   const { session, layer, unit: channel } = state;
   if (channel === null || !session?.atlas) return void clear(place, channel !== null && session && !session.atlas
     ? h("p", { class: "quiet" }, "With an atlas of a data set (striate serve … --atlas ATLAS) its best patches, its histogram and its classes stand here.") : null);
+  if (!session.atlas.layers.includes(layer)) return void clear(place, h("p", { class: "quiet words" }, lacking("patches")));
   place.setAttribute("aria-busy", "true");
   try {
     const found = await get("unit", { layer, unit: channel }, { lane: "card", keep: true });
@@ -173,7 +177,7 @@ function draw(place, found) {
   clear(place,
     found.called && h("p", { class: "called" }, "The logit of ", h("em", {}, found.called)),
     h("h3", {}, `In ${found.pictures.toLocaleString("en")} pictures`),
-    h("div", { class: "tools" }, segments(ROWS, () => row, "Which pictures", (key) => { row = key; }), segments(WAYS, () => way, "How they are shown", (key) => { way = key; })),
+    h("div", { class: "tools" }, segments(ROWS, () => row, "Which pictures", (key) => { row = key; }), segments(ways(), () => way, "How they are shown", (key) => { way = key; })),
     patches,
     h("h3", {}, "How it answers"), histogram(found), h("p", { class: "words" }, found.answers),
     found.classes.length > 0 && [h("h3", {}, "By class"), classes(found), h("p", { class: "words" }, found.selects)],

@@ -73,10 +73,10 @@ function head(bar) {
     h("h2", {}, "Why ", h("em", {}, name(about)), "?"),
     h("div", { class: "tools" },
       h("label", {}, "Explain", h("select", { id: "target", onchange: (event) => write({ target: event.target.value }) },
-        top.map((one) => h("option", { value: `class:${one.index}`, selected: about === `class:${one.index}` }, one.name)),
-        unit && h("option", { value: unit, selected: about === unit }, `unit ${unit}`),
+        top.slice(0, state.session.exported?.classes).map((one) => h("option", { value: `class:${one.index}`, selected: about === `class:${one.index}` }, one.name)),
+        unit && !state.session.exported && h("option", { value: unit, selected: about === unit }, `unit ${unit}`),
         about && !known.has(about) && h("option", { value: about, selected: true }, name(about)))),
-      h("label", {}, "or", any()),
+      !state.session.exported && h("label", {}, "or", any()),
       h("label", {}, "Map over the picture", h("input", {
         id: "opacity", type: "range", min: 0, max: 1, step: 0.05, value: state.opacity ?? 0.75,
         oninput: (event) => bar.parentElement.style.setProperty("--opacity", event.target.value),
@@ -125,7 +125,7 @@ class Card {
       h("header", {}, h("h3", { title: this.info.summary }, title(lens)),
         h("button", { class: "round", "aria-label": `Take ${title(lens)} away`, title: "Take away", onclick: () => toggle(lens) }, "×")),
       this.stage, this.words,
-      this.info.options.length ? h("details", { class: "options" }, h("summary", {}, "Options"), this.form) : null);
+      this.info.options.length && !state.session.exported ? h("details", { class: "options" }, h("summary", {}, "Options"), this.form) : null);
     this.asked = null;
     this.jobs = [];
     this.fields();
@@ -247,7 +247,7 @@ class Card {
   show(found, questions) {
     const names = found.length > 1 ? [state.session.network.name, state.session.other.name] : [null];
     clear(this.stage, found.map((one, index) => h("div", {}, names[index] && h("p", { class: "of" }, names[index]), pictures(one))));
-    clear(this.words, found.map((one, index) => [says(one), one.overlays?.length ? this.doubts(one, questions[index]) : null]));
+    clear(this.words, found.map((one, index) => [says(one), one.overlays?.length && !state.session.exported ? this.doubts(one, questions[index]) : null]));
   }
 
   /** What the map is put to the test by: asked for, since it takes a while. */

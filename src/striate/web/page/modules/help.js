@@ -1,6 +1,7 @@
 // The keys of the page: what they do, and the dialog that lists them.
 
 import { write } from "./address.js";
+import { work } from "./arithmetic.js";
 import { clear, h } from "./dom.js";
 import { step } from "./layers.js";
 import { turn } from "./main.js";
@@ -20,6 +21,7 @@ const DEEDS = [
   ["g", "Into the grid of units; there the arrow keys move, Enter chooses", () => { turn("units"); write({ view: "units" }); enter(); }],
   ["l", "Into the layers; there the arrow keys move and fold, Enter chooses", () => { turn("layers"); document.querySelector("#layers [tabindex='0']")?.focus(); }],
   ["i", "Onto the picture; there the arrow keys move a place, Enter covers a patch", () => { turn("picture"); document.querySelector("#pictures .pad")?.focus(); }],
+  ["a", "The arithmetic of the chosen unit at the place on the picture", work],
   ["1", "Units", () => write({ view: "units" })],
   ["2", "Explain", () => write({ view: "explain" })],
   ["3", "Map", () => state.session.atlas && write({ view: "map" })],

@@ -36,9 +36,10 @@ async function start() {
 function settled(where) {
   const { session, network } = state;
   const layers = network.layers.filter((one) => units(one) > 0);
-  const found = layers.find((layer) => layer.address === where.layer);
+  const asked = network.aliases[where.layer] ?? where.layer; // a block goes by the name of the layer that ends it
+  const found = layers.find((layer) => layer.address === asked);
   if (where.layer && !found) say(`This network has no layer ${where.layer}.`);
-  const layer = found ?? layers.find((one) => one.address === network.start) ?? first(layers);
+  const layer = found ?? layers.find((one) => one.address === network.start) ?? first(layers, session.exported?.layers ?? session.atlas?.layers);
   const picture = session.pictures.find((one) => one.id === where.picture) ?? session.pictures[0];
   if (where.picture && picture?.id !== where.picture) say("That picture is not here: it was added in another run of the server.");
   const unit = found && where.unit !== null && where.unit < units(layer) ? where.unit : null;
@@ -46,10 +47,12 @@ function settled(where) {
 }
 
 /** Where to begin: half-way down, at a map that is neither an edge detector nor a handful of cells. */
-function first(layers) {
+function first(all, told) {
+  const known = all.filter(({ address }) => told?.includes(address)); // of these there is more to show
+  const layers = known.length ? known : all;
   const maps = layers.filter(({ shape }) => shape.length === 3 && shape[1] * shape[2] > 1);
   const rectified = maps.filter(({ kind }) => /relu|silu|swish|gelu|act/i.test(kind));
-  const few = (rectified.length ? rectified : maps).filter(({ shape }) => shape[1] <= 28);
+  const few = (rectified.length && !known.length ? rectified : maps).filter(({ shape }) => shape[1] <= 28);
   return few[0] ?? rectified[0] ?? maps[0] ?? layers[0];
 }
 
@@ -62,7 +65,8 @@ function head() {
   document.getElementById("network").textContent = network.name;
   document.getElementById("facts").textContent =
     `${String(network.input).replaceAll(" x ", " × ")} · ${network.classes.toLocaleString("en")} classes`
-    + (session.other ? ` · beside ${session.other.name}` : "");
+    + (session.other ? ` · beside ${session.other.name}` : "")
+    + (session.exported ? ` · exported ${session.exported.date}, live by ${session.exported.live}` : "");
   const shown = Object.keys(VIEWS).filter((view) => (view !== "map" || session.atlas) && (view !== "run" || session.epochs?.length));
   on(["view", "layer", "unit", "picture", "lens", "show", "sort", "scale", "other", "options", "target", "epoch"], ({ view }) => {
     clear(document.getElementById("views"), shown.map((one) =>
@@ -73,9 +77,10 @@ function head() {
   });
   clear(document.getElementById("tools"),
     session.other && h("label", { class: "check" },
-      h("input", { type: "checkbox", checked: state.other, onchange: (event) => write({ other: event.target.checked }) }),
+      h("input", { id: "other", type: "checkbox", checked: state.other, onchange: (event) => write({ other: event.target.checked }) }),
       `Beside ${session.other.name}`),
     h("button", { class: "round", "aria-label": "Keys", title: "Keys (?)", onclick: () => document.getElementById("help").showModal() }, "?"));
+  on(["other"], ({ other }) => { if (session.other) document.getElementById("other").checked = other; });
   document.getElementById("skip").addEventListener("click", (event) => {
     event.preventDefault(); // the address is not a place on the page
     document.querySelector("#units [tabindex='0']")?.focus();

@@ -25,7 +25,7 @@ class Chart extends Plane {
     this.bar = h("header", { class: "bar" });
     this.canvas = h("canvas", {
       tabindex: 0, role: "application",
-      "aria-label": "Map of the pictures: arrow keys move it, plus and minus zoom, 0 shows all of it, N goes to the next picture, Enter opens it, L switches the lasso",
+      "aria-label": "Map of the pictures: arrow keys move it, plus and minus zoom, 0 shows all of it, N goes to the next picture, Enter opens it, R takes all that are in sight, L switches the lasso",
     });
     this.tip = h("p", { class: "tip", hidden: true, "aria-hidden": "true" });
     this.words = h("p", { class: "under" });
@@ -53,14 +53,14 @@ class Chart extends Plane {
     clear(this.bar,
       h("h2", {}, "Map", this.data && h("small", {}, `${this.data.pictures.length.toLocaleString("en")} pictures by `, address(this.data.layer))),
       h("div", { class: "tools" },
-        h("div", { class: "segments", role: "group", "aria-label": "How it is laid out" }, Object.entries(METHODS).map(([key, words]) =>
+        !state.session.exported && h("div", { class: "segments", role: "group", "aria-label": "How it is laid out" }, Object.entries(METHODS).map(([key, words]) =>
           button(`map-${key}`, words, key === this.method, () => { this.method = key; this.load(); }))),
-        layers.length > 1 && h("label", {}, "Features", h("select", { id: "map-layer", onchange: (event) => { this.layer = event.target.value; this.load(); } },
+        layers.length > 1 && !state.session.exported && h("label", {}, "Features", h("select", { id: "map-layer", onchange: (event) => { this.layer = event.target.value; this.load(); } },
           layers.map((one) => h("option", { value: one, selected: one === this.data.layer }, one)))),
         this.data?.labels && (this.colours.labels.size || this.colours.predictions.size) > 0 && h("label", {}, "Colour", h("select", { id: "map-colour", onchange: (event) => { this.colour = event.target.value; this.draw(); } },
           [["labels", "what it is"], ["predictions", "what is said"]].map(([key, words]) => h("option", { value: key, selected: key === this.colour }, words)))),
         h("label", {}, "Pictures", h("input", { id: "map-size", type: "range", min: 0, max: 96, step: 4, value: this.size, "aria-label": "Size of the pictures", oninput: (event) => { this.size = Number(event.target.value); this.draw(); } })),
-        h("div", { class: "segments", role: "group", "aria-label": "Tool" },
+        !state.session.exported && h("div", { class: "segments", role: "group", "aria-label": "Tool" },
           button("map-move", "Move", this.tool === "move", () => this.take("move"), "Drag moves the map"),
           button("map-lasso", "Lasso", this.tool === "lasso", () => this.take("lasso"), "Drag surrounds pictures (or hold Shift)")),
         h("div", { class: "segments", role: "group", "aria-label": "Zoom" },
@@ -232,6 +232,7 @@ class Chart extends Plane {
     const acts = {
       ArrowLeft: () => this.move(step, 0), ArrowRight: () => this.move(-step, 0), ArrowUp: () => this.move(0, step), ArrowDown: () => this.move(0, -step),
       "+": () => this.zoom(1.5), "=": () => this.zoom(1.5), "-": () => this.zoom(1 / 1.5), 0: () => this.home(),
+      r: () => this.surround([[0, 0], [this.width, 0], [this.width, this.height], [0, this.height]]),
       n: () => this.next(1), N: () => this.next(-1), l: () => this.take(this.tool === "lasso" ? "move" : "lasso"),
       Enter: () => { if (this.one !== null) open(this.data.pictures[this.one]); }, Escape: () => this.forget(),
     };

@@ -6,7 +6,7 @@ import { abort, get, post, url } from "./api.js";
 import { address, clear, framed, h, number, s } from "./dom.js";
 import { on, say, set, state } from "./state.js";
 import { pictureOf } from "./synthesised.js";
-import { palette } from "./units.js";
+import { palette } from "./palette.js";
 
 const COVER = 32; // side of the patch that a click covers, pixels of the network's input
 const STEP = 1 / 14; // of the picture's side, for the arrow keys
@@ -19,9 +19,10 @@ export function mount(panel) {
   clear(panel, h("div", { class: "pair" }, look, focus), column, bar);
   photo(look);
   map(focus);
-  strip(column);
+  if (state.session.exported) column.hidden = true;
+  else strip(column);
   samples(bar);
-  arrivals();
+  if (!state.session.exported) arrivals();
 }
 
 /** Go to the picture after or before the present one. */
@@ -192,12 +193,13 @@ function map(figure) {
 
 function paint(figure, canvas, caption) {
   const { sprite, unit, place, hover } = state;
-  if (unit !== null && state.show === "synthesised") return made(figure, canvas, caption);
+  const before = sprite?.show === "synthesised" && sprite.layer === state.layer && sprite.info.made.includes(unit) && !pictureOf(unit, false);
+  if (unit !== null && state.show === "synthesised" && !before) return made(figure, canvas, caption);
   const shown = unit !== null && sprite && sprite.layer === state.layer && unit < sprite.info.channels;
   figure.classList.toggle("empty", !shown);
   if (!shown) {
     canvas.width = canvas.height = 1;
-    clear(caption, "Choose a unit: its map stands here.");
+    clear(caption, unit === null ? "Choose a unit: its map stands here." : "");
     return;
   }
   const { info, bitmap } = sprite;
@@ -223,7 +225,7 @@ function paint(figure, canvas, caption) {
     }
   }
   clear(caption, address(`${state.layer}:${unit}`), sprite.show === "activations"
-    ? ` ${number(info.minima?.[unit] ?? Math.min(0, info.low))} … ${number(info.maxima[unit])}. Click: the arithmetic of a value.` : { filters: `, its kernel, ${info.height} × ${info.width}`, patches: ", its best patch" }[sprite.show] ?? "");
+    ? ` ${number(info.minima?.[unit] ?? Math.min(0, info.low))} … ${number(info.maxima[unit])}. Click: the arithmetic of a value.` : { synthesised: ", a picture that was made for it before", filters: `, its kernel, ${info.height} × ${info.width}`, patches: ", its best patch" }[sprite.show] ?? "");
 }
 
 /** The picture made for the chosen unit, where there is one. */
@@ -281,8 +283,8 @@ function samples(bar) {
       session.pictures.map((one) => h("button", {
         class: "sample", "aria-pressed": String(one.id === picture), title: one.name, "aria-label": `Picture ${one.name}`, onclick: () => choose(one.id),
       }, h("img", { src: url(`pictures/${one.id}.png`, { side: 96 }), alt: "", loading: "lazy" }))),
-      h("button", { class: "sample add", title: "A picture of yours: choose a file, drop it anywhere, or paste it", "aria-label": "Add a picture from a file", onclick: () => file.click() }, "+"),
-      navigator.mediaDevices?.getUserMedia && h("button", { class: "sample add", title: "Take a picture with the camera", "aria-label": "Take a picture with the camera", onclick: camera },
+      !session.exported && h("button", { class: "sample add", title: "A picture of yours: choose a file, drop it anywhere, or paste it", "aria-label": "Add a picture from a file", onclick: () => file.click() }, "+"),
+      !session.exported && navigator.mediaDevices?.getUserMedia && h("button", { class: "sample add", title: "Take a picture with the camera", "aria-label": "Take a picture with the camera", onclick: camera },
         s("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, s("path", { d: "M4 7h4l1.5-2h5L16 7h4v12H4z" }), s("circle", { cx: 12, cy: 13, r: 3.5 }))),
       file);
   });

@@ -5,6 +5,8 @@ import { get } from "./api.js";
 import { clear, h, share } from "./dom.js";
 import { on, say, set, state } from "./state.js";
 
+const FEW = 3; // classes of each, where two networks stand below each other
+
 export function mount(panel) {
   const sentence = h("p", { class: "sentence" });
   const list = h("div", { class: "answers" });
@@ -63,8 +65,8 @@ function draw(sentence, list, change) {
     second && second.probability >= 0.005 && [", then ", h("em", {}, second.name), ` (${share(second.probability)})`], ".");
   const both = otherPredictions && session.other;
   clear(list,
-    both && h("h3", {}, session.network.name), bars(predictions.classes, covered),
-    both && h("h3", {}, session.other.name), both && bars(otherPredictions.classes, null));
+    both && h("h3", {}, session.network.name), bars(predictions.classes.slice(0, both ? FEW : undefined), covered),
+    both && h("h3", {}, session.other.name), both && bars(otherPredictions.classes.slice(0, FEW), null));
   const about = subject();
   clear(change, covered && about ? effect(covered, about) : h("span", { class: "quiet" }, "Click on the picture to cover a patch."));
 }

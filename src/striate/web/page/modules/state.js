@@ -44,7 +44,8 @@ function tell() {
   planned = false;
   const keys = changed;
   changed = new Set();
-  for (const entry of [...listeners]) if (entry.keys.some((key) => keys.has(key))) call(entry, keys);
+  // one that another has stopped on the way is not called any more
+  for (const entry of [...listeners]) if (listeners.has(entry) && entry.keys.some((key) => keys.has(key))) call(entry, keys);
 }
 
 function call(entry, keys) {

@@ -15,7 +15,8 @@ export const pictureOf = (unit, other) => made.get(key(unit, other));
 /** Make what is still missing of these units, one job after the other, and say so in `state.making`. */
 export async function make(units, other) {
   if (state.making) return;
-  const missing = units.filter((unit) => !pictureOf(unit, other));
+  const held = new Set(!other && state.sprite?.show === "synthesised" ? state.sprite.info.made : []); // made before
+  const missing = units.filter((unit) => !pictureOf(unit, other) && !held.has(unit));
   const { layer } = state;
   let done = 0;
   try {

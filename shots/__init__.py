@@ -1,0 +1,1 @@
+"""Pictures of the microscope for docs/, taken from the running page: `python -m shots`."""
