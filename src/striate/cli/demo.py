@@ -80,7 +80,8 @@ def demo(out: Path, device: str | None, serve: bool | None) -> None:
 
 def _serve(source: Source, out: Path) -> None:
     """Open the microscope on what was looked at; where its port is taken, at another."""
-    from striate.cli.serve import PORT, check_extra, serve_house
+    from striate.cli.house import check_extra
+    from striate.cli.serve import PORT, serve_house
 
     check_extra()
     from striate.web.house import House

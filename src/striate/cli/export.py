@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from striate.cli.serve import check_extra, sample_pictures
+from striate.cli.house import check_extra, house_options, open_house
 from striate.cli.source import SOURCES, Source, source_options
 
 __all__ = ["export"]
@@ -21,26 +21,7 @@ __all__ = ["export"]
     type=click.Path(path_type=Path),
     help="Where it goes. An export that is there already is replaced.",
 )
-@click.option(
-    "--pictures",
-    metavar="PATH",
-    multiple=True,
-    type=click.Path(exists=True, path_type=Path),
-    help="What the page shows: a file or folder; several times for several. Photographs that come along unless given.",
-)
-@click.option(
-    "--atlas",
-    metavar="FOLDER",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="What the network saw in a data set: made by `striate atlas build`.",
-)
-@click.option(
-    "--sheets",
-    metavar="FOLDER",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Pictures made for units: what `striate synthesize SOURCE LAYER --out FOLDER/LAYER.npz` has put there.",
-)
-@click.option("--compare", metavar="SOURCE", help="A second network, to be shown beside the first.")
+@house_options
 @click.option(
     "--layer",
     "layers",
@@ -84,27 +65,11 @@ def export(
     from striate.files import byte_count
     from striate.web.exporting import LENSES, every_layer
     from striate.web.exporting import export as write
-    from striate.web.house import House
     from striate.web.still import check_place
 
     check_place(out)
-    network = source.load()
-    for note in network.notes:
-        click.echo(note, err=True)
-    house = House.open(
-        network,
-        atlas=atlas,
-        pictures=pictures or sample_pictures(network.spec.channels),
-        compare=compare,
-        run=source.source,
-        sheets=sheets,
-    )
-    if house.sheets is not None:
-        for text in house.sheets.left_out:
-            click.echo(text, err=True)
-    for text in house.pictures.broken:
-        click.echo(text, err=True)
-    chosen = every_layer(network) if "all" in layers else list(layers) or None
+    house = open_house(source, pictures=pictures, atlas=atlas, sheets=sheets, compare=compare)
+    chosen = every_layer(house.network) if "all" in layers else list(layers) or None
     try:
         made = write(house, out, layers=chosen, lenses=lenses or LENSES, classes=classes, covers=covers, cards=cards)
     finally:
@@ -114,7 +79,7 @@ def export(
     if len(made.left_out) > 5:
         click.echo(f"Left out besides: {len(made.left_out) - 5} more.", err=True)
     click.echo(
-        f"{made.pictures} pictures and {len(made.layers)} layers of {network.name}: {made.files} files, "
-        f"{byte_count(made.bytes)}. It opens without a server:"
+        f"{made.pictures} pictures and {len(made.layers)} layers of {house.network.name}: "
+        f"{made.files} files, {byte_count(made.bytes)}. It opens without a server:"
     )
     click.echo(str(made.path / "index.html"))

@@ -12,39 +12,21 @@ from typing import TYPE_CHECKING
 
 import click
 
+from striate.cli.house import check_extra, house_options, open_house
 from striate.cli.source import SOURCES, Source, source_options
-from striate.errors import MissingExtraError, OptionError
+from striate.errors import OptionError
 
 if TYPE_CHECKING:
     from striate.web.house import House
 
-__all__ = ["PORT", "check_extra", "sample_pictures", "serve", "serve_house"]
+__all__ = ["PORT", "serve", "serve_house"]
 
 PORT = 8765
 
 
 @click.command("serve", short_help="Open the microscope: a page in the browser.", epilog=SOURCES)
 @source_options
-@click.option(
-    "--atlas",
-    metavar="FOLDER",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="What the network saw in a data set: made by `striate atlas build`.",
-)
-@click.option(
-    "--pictures",
-    metavar="PATH",
-    multiple=True,
-    type=click.Path(exists=True, path_type=Path),
-    help="Sample pictures: a file or folder; several times for several. Photographs that come along unless given.",
-)
-@click.option(
-    "--sheets",
-    metavar="FOLDER",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Pictures made for units: what `striate synthesize SOURCE LAYER --out FOLDER/LAYER.npz` has put there.",
-)
-@click.option("--compare", metavar="SOURCE", help="A second network, to be shown beside the first.")
+@house_options
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0 takes any that is free."
 )
@@ -69,26 +51,7 @@ def serve(
 ) -> None:
     """Look into a network in the browser: layers, units, explanations, live."""
     check_extra()
-    from striate.sources import load
-    from striate.web.house import House
-
-    network = source.load()
-    for note in network.notes:
-        click.echo(note, err=True)
-    samples = pictures or sample_pictures(network.spec.channels)
-    house = House.open(
-        network,
-        atlas=atlas,
-        pictures=samples,
-        compare=None if compare is None else load(compare, device=source.device),
-        run=source.source,
-        sheets=sheets,
-    )
-    if house.sheets is not None:
-        for text in house.sheets.left_out:
-            click.echo(text, err=True)
-    for text in house.pictures.broken:
-        click.echo(text, err=True)
+    house = open_house(source, pictures=pictures, atlas=atlas, sheets=sheets, compare=compare)
     serve_house(house, host=host, port=port, token=token, opens=opens)
 
 
@@ -162,26 +125,3 @@ def _listen(host: str, port: int) -> socket.socket:
             f"{host} port {port} cannot be listened at: {reason}. Another page may be open there already; --port 0 "
             "takes a port that is free."
         ) from error
-
-
-def check_extra() -> None:
-    """Say what to install where the server is missing."""
-    try:
-        import fastapi  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError(
-            f"the page needs {error.name}, which comes with an extra: pip install 'striate[web]'."
-        ) from error
-
-
-def sample_pictures(channels: int) -> tuple[Path, ...]:
-    """Return the photographs that come along, where they fit."""
-    from striate.cli.demo import demo_pictures
-
-    if channels not in (1, 3, 4):
-        return ()
-    try:
-        return demo_pictures()
-    except MissingExtraError:
-        return ()
