@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -48,7 +50,9 @@ def test_no_lens_has_the_name_of_a_command():
 def test_help_stays_short(capsys):
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
-    assert len(shown.splitlines()) < 40
+    assert len(shown.splitlines()) < 55
+    for name, found in group.commands.items():  # a line for each
+        assert re.search(rf"^  {name} +{re.escape(found.get_short_help_str(100))}$", shown, re.MULTILINE), name
     assert "striate lens --help" in shown
     assert "grad_cam" not in shown
 

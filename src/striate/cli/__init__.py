@@ -67,8 +67,25 @@ from striate.memory import keep_memory
 __all__ = ["command", "main"]
 
 
+_SECTIONS = {
+    "See inside": [demo, look, lens, serve, export, trust, again],
+    "A whole data set": [check, atlas, features],
+    "Train and judge": [train, augment, curves, evaluate, report, lesson],
+    "Transfer, and kernels without training": [transfer, rank_nets, compare_first_layers],
+    "Convolution itself": [layers, size, cost, kernels],
+}
+
+
 class _Commands(click.Group):
     """The commands, and after them every lens by its name; the lenses are not listed a second time."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, section in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(str(one.name), one.get_short_help_str(100)) for one in section])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         found = super().get_command(ctx, cmd_name)
@@ -89,31 +106,7 @@ class _Commands(click.Group):
 @click.group(
     "striate",
     cls=_Commands,
-    commands=[
-        look,
-        serve,
-        export,
-        train,
-        transfer,
-        lesson,
-        compare_first_layers,
-        rank_nets,
-        lens,
-        atlas,
-        features,
-        again,
-        trust,
-        check,
-        augment,
-        curves,
-        evaluate,
-        report,
-        layers,
-        size,
-        cost,
-        kernels,
-        demo,
-    ],
+    commands=[command for section in _SECTIONS.values() for command in section],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Every lens is a command too, such as: striate saliency SOURCE PICTURE (all of them: striate lens --help). "
     "Start with: striate demo",

@@ -22,7 +22,7 @@ def _size(context: click.Context, option: click.Parameter, text: str | None) -> 
     return int(found[1]), int(found[2] or found[1])
 
 
-@click.command("augment", short_help="A sheet of what augmentation does to your own pictures.")
+@click.command("augment", short_help="A sheet of what augmentation does to your pictures.")
 @click.argument("source", metavar="FOLDER", type=click.Path(path_type=Path))
 @click.option(
     "--augment",

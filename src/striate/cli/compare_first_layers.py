@@ -22,7 +22,7 @@ def _size(text: str) -> int | tuple[int, int]:
 
 @click.command(
     "compare-first-layers",
-    short_help="First layers by hand, random, of k-means and learned, beside each other.",
+    short_help="First layers by hand, random, of k-means, learned.",
     epilog="FOLDER is what `striate train` takes: a folder of class folders, or of train/ and val/, a .csv table, an "
     ".npz archive. Each training in --out is a run: striate look first-layers/by-hand-0 PICTURE.",
 )

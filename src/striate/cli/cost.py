@@ -43,7 +43,7 @@ def _padding(text: str) -> str | tuple[int, int]:
     return text if text in ("valid", "same") else _pair(text)
 
 
-@click.command("cost", short_help="What a layer costs: convolution, locally connected, full.")
+@click.command("cost", short_help="Convolution, locally connected, full: what each costs.")
 @click.argument("shape", type=_shape, metavar="CxHxW")
 @click.option("--filters", type=int, required=True, metavar="N", help="Channels of the output.")
 @click.option("--kernel", type=_pair, required=True, metavar="N|HxW", help="Height and width of a filter.")

@@ -12,7 +12,7 @@ from striate.errors import OptionError
 __all__ = ["curves"]
 
 
-@click.command("curves", short_help="Learning curves of a training, and whether it over-fits.")
+@click.command("curves", short_help="Learning curves of a training; does it over-fit?")
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out",

@@ -26,7 +26,7 @@ _LISTED = 20  # classes that are listed on the terminal; of more, the weakest
 
 @click.command(
     "evaluate",
-    short_help="How good a network is on pictures: confusions, classes, calibration.",
+    short_help="How good a network is: confusions, calibration.",
     epilog=f"{SOURCES} For a RUN of `striate train`, FOLDER may be left out: then it is asked about the pictures that "
     "it was validated on. FOLDER is a folder of pictures whose sub-folders are the classes, a .csv table of files and "
     "labels, an .npz archive or an .npy array; its classes are found among the network's by their names.",

@@ -46,7 +46,7 @@ def _padding(text: str) -> int | str | tuple[int, ...]:
     return sides[0] if len(sides) == 1 else sides
 
 
-@click.command("kernels", short_help="Lay kernels by hand on a picture: edges, blur, sharpening.")
+@click.command("kernels", short_help="Lay kernels by hand on a picture: edges, blur, ...")
 @click.argument("picture", required=False, type=click.Path(path_type=Path))
 @click.option("--list", "listed", is_flag=True, help="The kernels there are, with what they can be given.")
 @click.option("--kernel", metavar="NAME", help="One kernel instead of the comparison.")

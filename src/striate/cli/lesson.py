@@ -16,7 +16,7 @@ _FOLDER = click.Path(path_type=Path)
 _Rates = Literal["calm", "own"] | float
 
 
-@click.group("lesson", short_help="Experiments of the lectures, such as with and without standardising.")
+@click.group("lesson", short_help="Experiments of the lectures: standardising, depth, ...")
 def lesson() -> None:
     """Do an experiment of the lectures: trainings that differ in one thing, on one chart.
 

@@ -27,7 +27,7 @@ def _many(text: str) -> int:
 
 @click.command(
     "rank-nets",
-    short_help="Which architecture is worth training: ranked with random weights.",
+    short_help="Which architecture to train, by random weights.",
     epilog="FOLDER is what `striate train` takes: a folder of class folders, a table, an .npz archive. Without --nets "
     "and --net ten small rows of layers are ranked, which differ in filter size, pooling and depth.",
 )

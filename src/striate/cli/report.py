@@ -11,7 +11,7 @@ from striate.cli.places import beside
 __all__ = ["report"]
 
 
-@click.command("report", short_help="The report of a training: curves, confusions, mistakes and why.")
+@click.command("report", short_help="The report of a training: curves, mistakes and why.")
 @click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
 @click.option(
     "--out",

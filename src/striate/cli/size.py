@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["size"]
 
 
-@click.command("size", short_help="How large the output of a kernel is, and whether it fits.")
+@click.command("size", short_help="How large the output of a kernel is; does it fit?")
 @click.argument("length", type=int)
 @click.option("--kernel", type=int, required=True, metavar="N", help="Taps of the kernel.")
 @click.option("--stride", type=int, default=1, show_default=True, metavar="N", help="Elements between two windows.")

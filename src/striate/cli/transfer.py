@@ -26,7 +26,7 @@ _LEAD = {"transfer": "", "training": "  epoch {done}: ", "fine-tuning": ""}  # b
 
 @click.command(
     "transfer",
-    short_help="Use a trained network for other pictures: heads on features, fine-tuning.",
+    short_help="A trained network for other pictures, best way kept.",
     epilog="FOLDER is what `striate train` takes: a folder of class folders, or of train/ and val/, a .csv table, an "
     f".npz archive. {SOURCES.replace('SOURCE is', 'NAME is')}",
 )
