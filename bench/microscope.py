@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,11 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import uvicorn
 
 from bench.measure import Claim, Table, interleaved
 from striate.cli.demo import demo_pictures
-from striate.web.app import application
+from striate.web.background import serving
 from striate.web.house import House
 
 __all__ = ["run"]
@@ -43,7 +41,7 @@ def run(*, quick: bool = False) -> Table:
     )
     begun = time.perf_counter()
     house = House.open(NETWORK, pictures=demo_pictures())
-    with _served(house) as address, httpx.Client(base_url=f"{address}/api/", timeout=60) as client:
+    with serving(house) as address, httpx.Client(base_url=f"{address}/api/", timeout=60) as client:
         table.rows.append(("start: network and pictures", f"{1000 * (time.perf_counter() - begun):.0f}"))
         first = _took(lambda: _first_view(client))
         table.rows.append(("first view", f"{first:.0f}"))
@@ -155,21 +153,6 @@ def _resident(process: int) -> int:
     """Return the bytes of memory that a process holds; 0 where the system does not tell."""
     status = Path(f"/proc/{process}/statm")
     return int(status.read_text().split()[1]) * 4096 if status.exists() else 0
-
-
-@contextmanager
-def _served(house: House) -> Iterator[str]:
-    listening = socket.create_server(("127.0.0.1", 0), backlog=128)
-    server = uvicorn.Server(uvicorn.Config(application(house), log_level="warning", access_log=False))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    try:
-        while not server.started:
-            time.sleep(0.005)
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @contextmanager

@@ -7,19 +7,14 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import uvicorn
-
 from striate import keep_memory, load
 from striate.cli.demo import demo_pictures, demo_set
-from striate.web.app import application
+from striate.web.background import serving
 from striate.web.house import House
 
 if TYPE_CHECKING:
@@ -50,7 +45,7 @@ def main() -> int:
         for serve, wanted in ((_network, [name for name in names if name != "run"]), (_training, ["run"])):
             if not (mine := [name for name in wanted if name in names]):
                 continue
-            with _served(serve()) as address:
+            with serving(serve()) as address:
                 for name in mine:
                     path = options.out / f"microscope-{name}.jpg"
                     _take(browser, address, path, SHOTS[name], phone=name.startswith("phone"), dark=name == "dark")
@@ -173,21 +168,6 @@ def _training() -> House:
             path.write_bytes(encode_png(grey.repeat(2, 0).repeat(2, 1)))
     fit(load("striate:cnn2,classes=10,size=16,channels=1"), WORK / "digits", out=run, epochs=8, batch=32)
     return House.open(str(run), pictures=[WORK / "digits" / "3"])
-
-
-@contextmanager
-def _served(house: House) -> Iterator[str]:
-    listening = socket.create_server(("127.0.0.1", 0), backlog=128)
-    server = uvicorn.Server(uvicorn.Config(application(house), log_level="warning", access_log=False))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    try:
-        while not server.started:
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 # --- the browser

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,22 +23,12 @@ PATIENCE = 120_000  # ms; the machine may be busy
 @contextmanager
 def served(house: House) -> Iterator[str]:
     """Serve a house, and give the address."""
-    uvicorn = pytest.importorskip("uvicorn", reason="needs the extra web: uvicorn")
+    pytest.importorskip("uvicorn", reason="needs the extra web: uvicorn")
 
-    from striate.web.app import application
+    from striate.web.background import serving
 
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(application(house), log_level="error"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        deadline = time.monotonic() + 60
-        while not server.started and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert server.started
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        thread.join(20)
+    with serving(house) as address:
+        yield address
 
 
 @contextmanager

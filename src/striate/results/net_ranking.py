@@ -10,14 +10,13 @@ from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from striate.drawing import ACCENT, INK, PAPER, PARTNER
 from striate.results._charts import draw_words, short_name, words_height
 from striate.results._gallery import GREY, blank, text
 from striate.results._inches import rasterised
+from striate.results._ranking_chart import CHART, LETTERS, draw_ranking
 from striate.results.base import Json, Result
 from striate.results.drawn import Drawing
 from striate.results.shares import standard_error
@@ -27,12 +26,9 @@ __all__ = ["NetRanking", "RankedNet", "rank_correlation"]
 
 _WIDTH: Final = 9.0  # inches
 _EDGE: Final = 0.3
-_CHART: Final = 3.9
 _ROW: Final = 0.19
-_LETTERS: Final = 34  # of a name in the table
 _EXACT: Final = 8  # networks up to which all orders are gone through
 _DRAWN: Final = 20_000  # orders that are drawn for more
-_MANY: Final = 12  # names from which on some may find no room
 _LEAST: Final = 4  # networks for which an interval can be given
 
 
@@ -149,7 +145,7 @@ class NetRanking(Result):
         sizes = np.abs(second[orders] @ first)
         return float(((sizes >= abs(second @ first) - 1e-9).sum() + extra) / (len(orders) + extra))
 
-    def _of(self, accuracy: float) -> float:
+    def error(self, accuracy: float) -> float:
         """Return the standard error of an accuracy, not 0 where all are right or none."""
         return standard_error(accuracy, self.judged)
 
@@ -193,7 +189,7 @@ class NetRanking(Result):
         first, top = self.trained[0], max(self.trained, key=lambda one: one.trained)
         if many > 1:
             lost = top.trained - first.trained
-            error = math.hypot(self._of(top.trained), self._of(first.trained))
+            error = math.hypot(self.error(top.trained), self.error(first.trained))
             within = " That is within the error of these pictures." if lost < 2 * error else ""
             put = "put first" if first is self.nets[0] else "put first of those"
             said.append(
@@ -272,7 +268,7 @@ class NetRanking(Result):
                     spread,
                     f"{one.random_seconds:,.1f}",
                     _percent(one.trained) if known else ("failed" if one.note else ""),
-                    f"{100 * self._of(one.trained):.1f}" if known else "",
+                    f"{100 * self.error(one.trained):.1f}" if known else "",
                     f"{one.trained_seconds:,.1f}" if known else "",
                 )
             )
@@ -280,136 +276,20 @@ class NetRanking(Result):
 
     def drawings(self) -> list[Drawing]:
         """Return the chart."""
-        made = blank(_WIDTH, _CHART + 0.95)
-        self._draw(made, 0.3)
+        made = blank(_WIDTH, CHART + 0.95)
+        draw_ranking(self, made, 0.3)
         return [Drawing("random and trained", self.caption(), rasterised(made))]
 
     def figure(self) -> Figure:
         """Draw the chart under the words, and the table below."""
         caption = self.caption()
         top = _EDGE + words_height(caption, _WIDTH - 2 * _EDGE) + 0.25
-        table = top + _CHART + 0.75
+        table = top + CHART + 0.75
         made = blank(_WIDTH, table + _ROW * (len(self) + 1) + _EDGE)
         draw_words(made, _EDGE, _EDGE, "architectures with random weights", caption)
-        self._draw(made, top)
+        draw_ranking(self, made, top)
         self._draw_table(made, table)
         return made
-
-    def _draw(self, figure: Figure, down: float) -> None:
-        """Draw random over trained, or random alone where none was trained; the frame so many inches from the top."""
-        width, height = figure.get_size_inches()
-        left = 0.75 if self.trained else 2.6
-        at = (left / width, 1 - (down + _CHART) / height, (width - left - _EDGE - 0.2) / width, _CHART / height)
-        axes = figure.add_axes(at, facecolor=PAPER)
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
-        for side in ("left", "bottom"):
-            axes.spines[side].set_color("#c4c4c2")
-        axes.tick_params(which="both", labelsize=7.5, colors=GREY, length=2.5, width=0.6)
-        axes.grid(visible=True, color="#e6e6e3", lw=0.6)
-        axes.set_axisbelow(True)
-        axes.set_xlabel("right with random weights and a trained last layer, %", fontsize=7.5, color=GREY)
-        low, high = self._reach()
-        axes.set_xlim(low, high)
-        if self.trained:
-            self._draw_scatter(axes)
-        else:
-            self._draw_dots(axes)
-
-    def _reach(self) -> tuple[float, float]:
-        values = [100 * value for one in self.nets for value in one.random]
-        room = max(0.08 * (max(values) - min(values)), 0.5)
-        return min(values) - room, max(values) + room
-
-    def _draw_scatter(self, axes: Axes) -> None:
-        axes.set_ylabel(f"right after {count(self.epochs, 'epoch')} of training, %", fontsize=7.5, color=GREY)
-        trained = self.trained
-        places = [(100 * one.mean, 100 * one.trained) for one in trained]
-        for one, (across, up) in zip(trained, places, strict=True):
-            first = one is trained[0]
-            axes.errorbar(
-                across,
-                up,
-                xerr=None if not math.isfinite(one.spread) else 100 * one.spread,
-                yerr=100 * self._of(one.trained),
-                fmt="o",
-                ms=6.5,
-                color=ACCENT if first else PARTNER,
-                mec=PAPER,
-                mew=1.0,
-                ecolor=GREY,
-                elinewidth=0.7,
-                zorder=4,
-            )
-        ends = axes.get_ylim()
-        others = [one for one in self.nets if not math.isfinite(one.trained)]
-        for one in others:
-            axes.plot(100 * one.mean, 0.02, "|", ms=9, color=GREY, transform=axes.get_xaxis_transform(), zorder=3)
-        room = (ends[1] - ends[0]) * 0.06
-        axes.set_ylim(ends[0] - room, ends[1] + room)
-        said = [f"ticks below: {count(len(others), 'architecture')} not trained"] if others else []
-        if self._name(axes, trained, places):
-            said.insert(0, "where a name has no room: its place with random weights")
-        axes.text(0.995, 0.05, "; ".join(said), transform=axes.transAxes, fontsize=7.5, color=GREY, ha="right")
-
-    def _name(self, axes: Axes, nets: Sequence[RankedNet], places: Sequence[tuple[float, float]]) -> bool:
-        """Write each name beside its point, on the side with room, moved up or down where another name stands.
-
-        Returns:
-            Whether places were written instead of names that have no room.
-        """
-        figure = axes.get_figure()
-        assert figure is not None
-        to_dots = axes.transData.transform
-        frame = axes.get_window_extent()
-        scale = 100 / 72  # dots of a point, at 100 dots an inch
-        points = [to_dots(place) for place in places]
-        taken = [(x - 7, y - 7, x + 7, y + 7) for x, y in points]
-        if len(nets) < len(self) or len(nets) > _MANY:  # room for what is said at the bottom
-            taken.append((frame.x0 + 0.3 * frame.width, frame.y0, frame.x1, frame.y0 + 0.05 * frame.height + 16))
-        tries = [(side, shift) for shift in (0.7, -0.7, 1.7, -1.7, 2.7, -2.7) for side in (1, -1)]
-        tall = 8 * scale * 1.15
-        by_place = False
-        for one, (x, y) in sorted(zip(nets, points, strict=True), key=lambda pair: -pair[1][1]):
-            place = str(1 + self.nets.index(one))
-            chosen = None
-            for words, (side, shift) in itertools.product((short_name(one.name, _LETTERS), place), tries):
-                wide = 0.56 * 8 * scale * len(words)
-                left = x + 9 if side > 0 else x - 9 - wide
-                box = (left, y + shift * tall - tall / 2, left + wide, y + shift * tall + tall / 2)
-                inside = box[0] >= frame.x0 and box[2] <= frame.x1 + 15 and frame.y0 <= box[1] and box[3] <= frame.y1
-                if inside and not any(_overlap(box, other) for other in taken):
-                    chosen = words, side, shift, box
-                    break
-            if chosen is None:  # so many points in one spot that not even a number has room
-                continue
-            words, side, shift, box = chosen
-            by_place |= words == place
-            taken.append(box)
-            axes.annotate(
-                words,
-                (100 * one.mean, 100 * one.trained),
-                xytext=(side * 9 / scale, shift * tall / scale),
-                textcoords="offset points",
-                ha="left" if side > 0 else "right",
-                va="center",
-                fontsize=8,
-                color=INK,
-                parse_math=False,
-                zorder=6,
-            )
-        return by_place
-
-    def _draw_dots(self, axes: Axes) -> None:
-        rows = np.arange(len(self))[::-1]
-        for row, one in zip(rows, self.nets, strict=True):
-            axes.plot([100 * value for value in one.random], [row] * len(one.random), "o", ms=4, color=PARTNER,
-                      alpha=0.55, mec="none", zorder=3)  # fmt: skip
-            axes.plot(100 * one.mean, row, "|", ms=13, mew=2, color=ACCENT if row == rows[0] else INK, zorder=4)
-        names = [short_name(one.name, _LETTERS) for one in self.nets]
-        axes.set_yticks(rows, names, parse_math=False)
-        axes.tick_params(axis="y", labelsize=8, colors=INK, length=0)
-        axes.set_ylim(-0.7, len(self) - 0.3)
 
     def _draw_table(self, figure: Figure, down: float) -> None:
         rights = (0.5, None, 4.0, 4.75, 5.4, 6.0, 6.65, 7.35, 7.95, 8.65)
@@ -418,7 +298,7 @@ class NetRanking(Result):
                 ink = None if number else GREY
                 where = down + _ROW * number
                 if right is None:
-                    text(figure, 0.65, where, short_name(cell, _LETTERS), size=7.5, colour=ink)
+                    text(figure, 0.65, where, short_name(cell, LETTERS), size=7.5, colour=ink)
                 elif cell:
                     text(figure, right, where, cell, size=7.5, colour=ink, align="right")
 
@@ -450,11 +330,6 @@ def _centred(values: Sequence[float]) -> NDArray[np.float64]:
     alike = (given[None] == given[:, None]).sum(1)
     ranks = below + (alike + 1) / 2
     return np.asarray(ranks - ranks.mean())
-
-
-def _overlap(first: Sequence[float], second: Sequence[float]) -> bool:
-    across = first[0] < second[2] and second[0] < first[2]
-    return across and first[1] < second[3] and second[1] < first[3]
 
 
 def _percent(share: float) -> str:

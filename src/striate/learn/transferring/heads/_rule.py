@@ -62,6 +62,6 @@ class Rule:
     problem: Callable[[NDArray[np.float32], NDArray[np.int64], int, int], Problem]
     most: int | None = None
 
-    def __call__(self, X: NDArray[Any], y: NDArray[Any], classes: int, seed: int) -> Problem:  # noqa: N803
+    def __call__(self, X: NDArray[Any], y: NDArray[Any], classes: int, seed: int) -> Problem:
         """Prepare a problem."""
         return self.problem(X, y, classes, seed)

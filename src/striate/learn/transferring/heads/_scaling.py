@@ -61,7 +61,7 @@ class Scaled:
         return weight if back is None else (weight @ back.T) @ self.values
 
 
-def scaled(X: NDArray[np.float32]) -> Scaled:  # noqa: N803
+def scaled(X: NDArray[np.float32]) -> Scaled:
     """Bring features (N, D) to mean 0 and deviation 1; those that do not vary become 0."""
     shift = X.mean(0, dtype=np.float64)
     parts = [X[:, start : start + _BLOCK].std(0, dtype=np.float64) for start in range(0, X.shape[1], _BLOCK)]

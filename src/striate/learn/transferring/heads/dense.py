@@ -63,7 +63,7 @@ class Trained:
 class Dense:
     """Trains scikit-learn's `MLPClassifier` (Adam); alpha is the weight of the penalty."""
 
-    def __init__(self, X: NDArray[np.float32], y: NDArray[np.int64], classes: int, seed: int) -> None:  # noqa: N803
+    def __init__(self, X: NDArray[np.float32], y: NDArray[np.int64], classes: int, seed: int) -> None:
         self.features, self.labels, self.seed = scaled(X), y, seed
         self.settings: tuple[Setting, ...] = tuple({"alpha": value, "units": _UNITS} for value in (10.0, 1.0, 0.1))
 

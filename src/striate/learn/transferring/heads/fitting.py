@@ -86,7 +86,7 @@ class FittedHead:
 
 def fit_head(
     name: str,
-    X: ArrayLike,  # noqa: N803 - as everywhere in scikit-learn
+    X: ArrayLike,
     y: ArrayLike,
     *,
     classes: int,
@@ -184,7 +184,7 @@ def _rule(name: str) -> Rule:
     return _RULES[name]
 
 
-def _checked(X: ArrayLike, y: ArrayLike, classes: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:  # noqa: N803
+def _checked(X: ArrayLike, y: ArrayLike, classes: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return features and labels as they are fitted.
 
     Raises:

@@ -87,7 +87,7 @@ class Forest:
     Of up to 2,000 rows it is tried whether leaves should hold one picture at least or three; of more, three.
     """
 
-    def __init__(self, X: NDArray[np.float32], y: NDArray[np.int64], classes: int, seed: int) -> None:  # noqa: N803
+    def __init__(self, X: NDArray[np.float32], y: NDArray[np.int64], classes: int, seed: int) -> None:
         self.values, self.labels, self.seed = X, y, seed
         self.settings: tuple[Setting, ...] = tuple(
             {"trees": _TREES, "leaf": least} for least in ((3, 1) if len(X) <= _FEW else (3,))

@@ -28,7 +28,7 @@ class LinearSvm:
     Source: Fan et al. 2008, "LIBLINEAR: A library for large linear classification", equation (4) with L2 loss.
     """
 
-    def __init__(self, X: NDArray[np.float32], y: NDArray[np.int64], classes: int, seed: int) -> None:  # noqa: N803
+    def __init__(self, X: NDArray[np.float32], y: NDArray[np.int64], classes: int, seed: int) -> None:
         self.features, self.classes = scaled(X), classes
         self.labels = y
         self.settings: tuple[Setting, ...] = tuple({"C": value} for value in (1e-5, 1e-4, 1e-3, 1e-2, 1e-1))

@@ -21,7 +21,7 @@ _NEAR, _ENDED = 1e-3, 1e-4  # slope at which a search ends: where settings are c
 class Logistic:
     """Fits by scikit-learn's `LogisticRegression` (L-BFGS); C is the weight of the loss beside the penalty."""
 
-    def __init__(self, X: NDArray[np.float32], y: NDArray[np.int64], classes: int, seed: int) -> None:  # noqa: N803
+    def __init__(self, X: NDArray[np.float32], y: NDArray[np.int64], classes: int, seed: int) -> None:
         self.features, self.labels = scaled(X), y
         self.settings: tuple[Setting, ...] = tuple({"C": value} for value in (1e-4, 1e-3, 1e-2, 1e-1, 1.0))
 

@@ -68,7 +68,7 @@ class KernelMachine:
 class RbfSvm:
     """Fits by scikit-learn's `SVC` (libsvm), one machine a class, on products of all pairs that are made once."""
 
-    def __init__(self, X: NDArray[np.float32], y: NDArray[np.int64], classes: int, seed: int) -> None:  # noqa: N803
+    def __init__(self, X: NDArray[np.float32], y: NDArray[np.int64], classes: int, seed: int) -> None:
         self.features: Scaled = scaled(X)
         self.labels, self.classes = y, classes
         values = self.features.values
