@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import striate
+from lenses.small_atlas import make_network, pictures_of, small_atlas
 from striate.images import encode_png, read_image
 from web.browsing import chromium
 
@@ -21,6 +22,8 @@ pytest.importorskip("fastapi", reason="needs the extra web")
 pytest.importorskip("httpx", reason="the test client needs httpx")
 
 ADDRESS = "http://127.0.0.1:8765"
+IN_ATLAS = 30
+"""Pictures in the atlas that comes with it."""
 
 
 def small_network(seed: int = 0) -> striate.Network:
@@ -71,6 +74,33 @@ def house(pictures: Path):
 
     limits = Limits(upload=200_000, pixels=1_000_000, uploads=3, room=400_000, body=20_000)
     made = House.open(small_network(), compare=small_network(1), pictures=[pictures], limits=limits)
+    yield made
+    made.jobs.close()
+
+
+@pytest.fixture(scope="module")
+def network():
+    return make_network()
+
+
+@pytest.fixture(scope="module")
+def images(network):
+    return pictures_of(network, IN_ATLAS)
+
+
+@pytest.fixture(scope="module")
+def atlas(network, images, tmp_path_factory: pytest.TempPathFactory):
+    return small_atlas(tmp_path_factory.mktemp("atlas") / "a", network, images, features=["deep"])
+
+
+@pytest.fixture(scope="module")
+def house_with_atlas(network, images, atlas, tmp_path_factory: pytest.TempPathFactory):
+    """A house whose only picture is number 4 of its atlas."""
+    from striate.web.house import House
+
+    folder = tmp_path_factory.mktemp("pictures")
+    (folder / "fourth.png").write_bytes(encode_png(network.spec.pixels(images[4:5])[0]))
+    made = House.open(network, atlas=atlas, pictures=[folder])
     yield made
     made.jobs.close()
 

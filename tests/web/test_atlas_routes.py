@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from lenses.small_atlas import make_network, pictures_of, small_atlas
+from lenses.small_atlas import make_network
 from striate import tap
 from striate.atlas.thumbnails import thumbnails
-from striate.images import encode_png
 from striate.results.sprite import columns_of
 from striate.web.house import House
+from web.conftest import IN_ATLAS
 
 pytest.importorskip("fastapi", reason="needs the extra web")
 
@@ -23,31 +23,10 @@ from fastapi.testclient import TestClient
 
 from striate.web.app import application
 
-COUNT = 30
-
 
 @pytest.fixture(scope="module")
-def network():
-    return make_network()
-
-
-@pytest.fixture(scope="module")
-def images(network):
-    return pictures_of(network, COUNT)
-
-
-@pytest.fixture(scope="module")
-def atlas(network, images, tmp_path_factory):
-    return small_atlas(tmp_path_factory.mktemp("atlas") / "a", network, images, features=["deep"])
-
-
-@pytest.fixture(scope="module")
-def house(network, atlas, images, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pictures")
-    (folder / "fourth.png").write_bytes(encode_png(network.spec.pixels(images[4:5])[0]))
-    made = House.open(network, atlas=atlas, pictures=[folder])
-    yield made
-    made.jobs.close()
+def house(house_with_atlas):
+    return house_with_atlas
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +72,7 @@ def test_the_card_says_what_the_activations_say(client, network, images):
     assert (found["mean"], found["std"]) == pytest.approx((own.mean(), own.std()), rel=1e-4)
     assert found["fires"] == pytest.approx((own.max((1, 2)) > 0).mean())
     assert found["dead"] is False
-    assert sum(found["histogram"]["counts"]) == COUNT == found["pictures"]
+    assert sum(found["histogram"]["counts"]) == IN_ATLAS == found["pictures"]
     order = np.argsort(-own.max((1, 2)), kind="stable")
     assert [one["picture"] for one in found["top"]] == order[:9].tolist()
     best = found["top"][0]
@@ -143,7 +122,7 @@ def test_a_picture_of_the_atlas_can_be_looked_at(client, house, network, images)
 def test_the_map_and_what_a_region_has_in_common(client, atlas):
     found = ask(client, "map")
     assert (found["layer"], found["method"], found["layers"]) == ("deep", "pca", ["deep"])
-    assert len(found["x"]) == len(found["y"]) == COUNT
+    assert len(found["x"]) == len(found["y"]) == IN_ATLAS
     features = np.asarray(atlas.features("deep"), dtype=np.float64)
     centred = features - features.mean(0)
     first = np.linalg.svd(centred, full_matrices=False)[2][0]

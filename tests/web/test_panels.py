@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from lenses.small_atlas import make_network, pictures_of, small_atlas
 from striate import tap
-from striate.images import encode_png
 from web.browsing import colours, new_tab, served, until
 
 if TYPE_CHECKING:
@@ -21,30 +18,13 @@ pytest.importorskip("fastapi", reason="needs the extra web: FastAPI")
 playwright_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, which drives a browser")
 expect = playwright_api.expect
 
-COUNT = 30
 PLANE = "#map .stage canvas"
 
 
 @pytest.fixture(scope="module")
-def network():
-    return make_network()
-
-
-@pytest.fixture(scope="module")
-def images(network):
-    return pictures_of(network, COUNT)
-
-
-@pytest.fixture(scope="module")
-def address(network, images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(house_with_atlas) -> Iterator[str]:
     """The address of a running server with an atlas; its picture is number 4 of the atlas."""
-    from striate.web.house import House
-
-    folder: Path = tmp_path_factory.mktemp("house")
-    (folder / "fourth.png").write_bytes(encode_png(network.spec.pixels(images[4:5])[0]))
-    atlas = small_atlas(folder / "atlas", network, images, features=["deep"])
-    house = House.open(network, atlas=atlas, pictures=[folder / "fourth.png"])
-    with served(house) as there:
+    with served(house_with_atlas) as there:
         yield there
 
 
