@@ -56,6 +56,8 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="one network, few repetitions")
     parser.add_argument("--busy", action="store_true", help="processor time of one thread, for a machine in use")
     parser.add_argument("--write", action="store_true", help="keep the tables in docs/performance.md")
+    parser.add_argument("--only", metavar="PART", help="one part of the benchmark, where it has parts (training: cnn2)")
+    parser.add_argument("--again", action="store_true", help="measure anew what is kept of an earlier time (training)")
     options = parser.parse_args()
     if options.busy:
         busy()
@@ -63,7 +65,12 @@ def main() -> int:
     tables = []
     print(machine(), flush=True)
     for name in options.names or NAMES:
-        table = importlib.import_module(f"bench.{name}").run(quick=options.quick)
+        module = importlib.import_module(f"bench.{name}")
+        parts = getattr(module, "PARTS", None)
+        if options.only is not None and options.only not in (parts or ()):
+            parser.error(f"{name} has no part {options.only!r}; it has {', '.join(parts or ()) or 'none'}")
+        more = {} if parts is None else {"only": options.only, "again": options.again}
+        table = module.run(quick=options.quick, **more)
         print(f"\n{table.markdown()}", flush=True)
         tables.append(table)
     if options.write:

@@ -63,20 +63,21 @@ class Table:
         return "\n".join(lines) + "\n"
 
 
-def interleaved(calls: Mapping[str, Callable[[], object]], *, repeats: int = 7) -> dict[str, float]:
+def interleaved(calls: Mapping[str, Callable[[], object]], *, repeats: int = 7, warm: bool = False) -> dict[str, float]:
     """Time calls in turn, so that what slows the machine for a while slows them all.
 
-    Each is called once before the clock runs. The order turns round every time.
+    Each is called once before the clock runs, unless they are `warm`. The order turns round every time.
 
     Args:
         calls: by name.
         repeats: times that each is measured.
+        warm: what they do has been done before.
 
     Returns:
         Median seconds of a call, by name: of the clock, or of the processor (see `busy`).
     """
     clock = time.process_time if torch.get_num_threads() == 1 and _BUSY else time.perf_counter
-    for call in calls.values():
+    for call in () if warm else calls.values():
         call()
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for repeat in range(repeats):

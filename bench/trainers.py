@@ -1,8 +1,9 @@
 """One training by one trainer, in a process of its own: `python -m bench.trainers TASK TRAINER VARIANT COUNT EPOCHS`.
 
-Prints what it measured as one line of JSON: seconds in all, seconds of each epoch, accuracy. Every trainer gets the
-same network, pictures, optimiser, batches and epochs. Validation comes after the clock has stopped. Keras is told its
-backend before it is imported, which is why each has its own process.
+Prints what it measured as one line of JSON: seconds in all, and of each epoch. Every trainer gets the same network,
+pictures, optimiser and batches. An epoch is a handful of steps here, at whose end everything is waited for: the first
+warms up, those after it are what counts. Keras is told its backend before it is imported, which is why each has its own
+process.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
@@ -49,11 +50,10 @@ class Task:
 
 @dataclass
 class Measured:
-    """Seconds of the clock and accuracy in percent; of the bare step, seconds of an epoch's steps."""
+    """Seconds of the clock in all and of each epoch; of the bare steps, seconds of an epoch's."""
 
     seconds: float
     epochs: list[float]
-    accuracy: float
     bare: list[float] = field(default_factory=list)
 
 
@@ -72,11 +72,9 @@ def _striate(what: Task, variant: str) -> Measured:
 
     network = learn.start(what.net, classes=10, channels=what.channels, size=what.side, seed=0)
     if what.name == "digits":
-        path = part("mnist", None if what.count == 60_000 else what.count)
-        pictures, test = dataset.open(path, part="train"), dataset.open(path, part="test")
+        pictures = dataset.open(part("mnist", what.count), part="train")
     else:
-        folder = photographs(what.count)
-        pictures, test = dataset.open(folder / "train"), dataset.open(folder / "val")
+        pictures = dataset.open(photographs(what.count) / "train")
     augment = "none" if what.name == "digits" else {"crop": (0.08, 1.0), "flip": "horizontal"}
     optimizer: dict[str, Any] = {"optimizer": "adam"}
     if what.name != "digits":
@@ -99,11 +97,8 @@ def _striate(what: Task, variant: str) -> Measured:
         )
         seconds = time.perf_counter() - started
         ends = [0.0, *(epoch.seconds for epoch in run.history)]
-        table = learn.evaluate(run.network("last"), test)
     bare.append(_bare(what))
-    accuracy = 100 * float(np.mean(np.asarray(table.predictions) == np.asarray(table.labels)))
-    epochs = [after - before for before, after in pairwise(ends)]
-    return Measured(seconds, epochs, accuracy, bare)
+    return Measured(seconds, [after - before for before, after in pairwise(ends)], bare)
 
 
 def _bare(what: Task) -> float:
@@ -167,31 +162,41 @@ def last_channel(image: Tensor) -> NDArray[np.float32]:
     return np.ascontiguousarray(image.permute(1, 2, 0).numpy())
 
 
-def _sets(what: Task, then: Callable[[Tensor], Any] | None = None) -> tuple[Any, Any]:
-    """Return training and test set with torchvision's transforms."""
+def _set(what: Task, then: Callable[[Tensor], Any] | None = None) -> Any:
+    """Return the training pictures with torchvision's transforms."""
     from torchvision import datasets
     from torchvision import transforms as t
 
     last = [] if then is None else [then]
     if what.name == "digits":
-        archive = np.load(part("mnist", None if what.count == 60_000 else what.count), allow_pickle=False)
+        archive = np.load(part("mnist", what.count), allow_pickle=False)
         transform = t.Compose([t.ToTensor(), t.Normalize((DIGITS_MEAN,), (DIGITS_STD,)), *last])
-        pairs = ((archive[f"x_{key}"][..., 0], archive[f"y_{key}"]) for key in ("train", "test"))
-        train, test = (Digits(*pair, transform) for pair in pairs)
-        return train, test
-    folder = photographs(what.count)
+        return Digits(archive["x_train"][..., 0], archive["y_train"], transform)
     normal = [t.ToTensor(), t.Normalize(MEAN, STD), *last]
     varied = t.Compose([t.RandomResizedCrop(224), t.RandomHorizontalFlip(), *normal])
-    plain = t.Compose([t.Resize(256), t.CenterCrop(224), *normal])
-    return datasets.ImageFolder(str(folder / "train"), varied), datasets.ImageFolder(str(folder / "val"), plain)
+    return datasets.ImageFolder(str(photographs(what.count) / "train"), varied)
 
 
-def _loader(what: Task, pictures: Any, workers: int, *, shuffle: bool, context: str | None = None) -> Any:
+class Held:
+    """Batches of digits that lie in memory, normalised: the least that a loop can do."""
+
+    def __init__(self, what: Task) -> None:
+        archive = np.load(part("mnist", what.count), allow_pickle=False)
+        self.images = torch.from_numpy(_normal(archive["x_train"], "last")).permute(0, 3, 1, 2)
+        self.labels = torch.from_numpy(archive["y_train"]).long()
+        self.batch = what.batch
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for chosen in torch.randperm(len(self.labels)).split(self.batch):
+            yield self.images[chosen], self.labels[chosen]
+
+
+def _loader(what: Task, pictures: Any, workers: int, *, context: str | None = None) -> Any:
     return torch.utils.data.DataLoader(
         pictures,
         what.batch,
-        shuffle=shuffle,
-        drop_last=shuffle,
+        shuffle=True,
+        drop_last=True,
         num_workers=workers,
         persistent_workers=bool(workers),
         multiprocessing_context=context if workers else None,
@@ -199,7 +204,10 @@ def _loader(what: Task, pictures: Any, workers: int, *, shuffle: bool, context: 
 
 
 def _reference(what: Task, variant: str) -> Measured:
-    """Train by the usual loop. The variant: "plain" or "best" (bfloat16, channels last), and the workers."""
+    """Train by the usual loop. The variant: "plain" or "best" (bfloat16, channels last, fused), and the workers.
+
+    "best-memory" takes digits from tensors in memory.
+    """
     settings, workers = variant.split("-")
     at_best = settings == "best"
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -213,10 +221,9 @@ def _reference(what: Task, variant: str) -> Measured:
     def precise() -> Any:
         return torch.autocast(device.type, torch.bfloat16) if at_best else nullcontext()
 
-    train, test = _sets(what)
-    optimizer = _optimizer(what, module)
+    optimizer = _optimizer(what, module, fused=at_best)
     started = time.perf_counter()
-    loader = _loader(what, train, int(workers), shuffle=True)
+    loader = Held(what) if workers == "memory" else _loader(what, _set(what), int(workers))
     epochs = []
     for _ in range(what.epochs):
         begun = time.perf_counter()
@@ -231,13 +238,7 @@ def _reference(what: Task, variant: str) -> Measured:
         if device.type == "cuda":
             torch.cuda.synchronize()
         epochs.append(time.perf_counter() - begun)
-    seconds = time.perf_counter() - started
-    module.eval()
-    right = 0
-    with torch.inference_mode():
-        for images, labels in _loader(what, test, 0, shuffle=False):
-            right += int((module(images.to(device, memory_format=order)).argmax(1).cpu() == labels).sum())
-    return Measured(seconds, epochs, 100 * right / len(test))
+    return Measured(time.perf_counter() - started, epochs)
 
 
 # --- Keras
@@ -276,20 +277,15 @@ def _keras(what: Task, variant: str) -> Measured:
     clock = Clock()
     given: dict[str, Any] = {"epochs": what.epochs, "verbose": 0, "callbacks": [clock]}
     if what.name == "digits":
-        archive = np.load(part("mnist", None if what.count == 60_000 else what.count), allow_pickle=False)
-        x, y, x_test, y_test = (_normal(archive[key], order) for key in ("x_train", "y_train", "x_test", "y_test"))
-        full = len(x) // what.batch * what.batch
+        archive = np.load(part("mnist", what.count), allow_pickle=False)
+        x, y = (_normal(archive[key], order) for key in ("x_train", "y_train"))
         started = time.perf_counter()
-        model.fit(x[:full], y[:full], batch_size=what.batch, **given)
-        seconds = time.perf_counter() - started
-        _, accuracy = model.evaluate(x_test, y_test, batch_size=1000, verbose=0)
+        model.fit(x, y, batch_size=what.batch, **given)
     else:
-        train, test = _sets(what, turned)
+        train = _set(what, turned)
         started = time.perf_counter()
-        model.fit(_loader(what, train, int(workers), shuffle=True, context="spawn"), **given)
-        seconds = time.perf_counter() - started
-        _, accuracy = model.evaluate(_loader(what, test, 0, shuffle=False), verbose=0)
-    return Measured(seconds, clock.epochs, 100 * float(accuracy))
+        model.fit(_loader(what, train, int(workers), context="spawn"), **given)
+    return Measured(time.perf_counter() - started, clock.epochs)
 
 
 def _normal(values: NDArray[Any], order: str) -> NDArray[Any]:

@@ -88,6 +88,16 @@ def test_help_imports_no_torch():
     promise_light_help([*asked, "--version", "demo -h", "saliency --help", "grad-cam --help"])
 
 
+def test_examples_in_a_help_stand_line_by_line(capsys):
+    for words in every_command(striate):
+        assert main([*words.split(), "--help"]) == 0
+        assert "\\b" not in capsys.readouterr().out, words  # click's mark must not be seen
+    main(["kernels", "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert "  striate kernels cat.jpg --gradient" in lines
+    assert "  striate kernels --kernel laplacian --matrix 6x6" in lines
+
+
 def test_version(capsys):
     from striate import __version__
 
@@ -278,6 +288,7 @@ def span(jump: float, low: float, high: float, **more: object) -> Span:
     ("vertical", "horizontal", "text"),
     [
         (span(8, -14, 20), span(8, -14, 20), "35 px /8 @ 3 exact"),
+        (span(0, 0, 27), span(0, 0, 27), "28 px @ 13.5 exact"),  # a flattened map
         (span(8, -14, 21), span(4, 0, 9), "36 x 10 px /8x4 @ 3.5, 4.5 exact"),
         (span(2, 0, 2, exact=False), span(2, 0, 2), "3 px /2 @ 1 bound"),
         (span(0, -5, 300), span(0, -5, 300), "whole input"),

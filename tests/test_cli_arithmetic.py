@@ -72,6 +72,7 @@ def test_bytes_in_words(count, text):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["size", "32x32", "--kernel", "3"], r"'32x32' is no whole number\. Take one axis at a time\."),
         (["size", "2", "--kernel", "3"], r"a 3-wide kernel does not fit a 2-wide input, not even once\. Pad 1 more"),
         (["size", "7", "--kernel", "0"], r"kernel must be at least 1, got 0"),
         (["cost", "3x32", "--filters", "6", "--kernel", "5"], r"'3x32' is no shape\. Write channels x height x width"),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from atlas.small import network, picture, pictures
@@ -107,6 +110,71 @@ def test_a_lens_finds_the_atlas(source, built, tmp_path, capsys):
     words = ["lens", "patches", source[0], "2:5", *source[1:], "--atlas", str(built), "--top", "2"]
     assert main([*words, "--out", str(out)]) == 0, capsys.readouterr().err
     assert json.loads(out.read_text())["recipe"]["options"]["atlas"] == str(built)
+
+
+def test_pictures_that_were_moved_are_found_again(source, folder, built, tmp_path, capsys):
+    moved = shutil.copytree(folder, tmp_path / "elsewhere")
+    held = shutil.copytree(built, tmp_path / "held")
+    rows = next(held.glob("data-*/pictures.jsonl"))
+    rows.write_text(rows.read_text().replace(str(folder), str(tmp_path / "gone")))  # as if it had been moved
+    words = ["lens", "patches", source[0], "2:5", *source[1:], "--atlas", str(held), "--top", "4"]
+    words += ["--out", str(tmp_path / "p.npz")]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "4 pictures of the atlas cannot be read" in said
+    assert "say where they are: --atlas-pictures PATH on the command line" in said
+    assert main([*words, "--atlas-pictures", str(moved)]) == 0
+    said = capsys.readouterr().out
+    assert "cannot be read" not in said
+    with np.load(tmp_path / "p.npz") as arrays:
+        there = {name: arrays[name] for name in arrays.files}
+    words[words.index(str(held))] = str(built)
+    assert main(words) == 0
+    with np.load(tmp_path / "p.npz") as arrays:  # the same as from where they always were
+        for name in set(arrays.files) - {"recipe"}:
+            np.testing.assert_array_equal(arrays[name], there[name])
+    capsys.readouterr()
+    words[words.index(str(built))] = str(held)
+    for value, message in ((str(built), "the pictures of the atlas are not in"), ("nowhere", "does not exist")):
+        assert main([*words, "--atlas-pictures", value]) == 2
+        assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_result_is_made_again_with_pictures_that_were_moved(source, folder, built, tmp_path, capsys):
+    moved = shutil.copytree(folder, tmp_path / "elsewhere")
+    out = tmp_path / "p.npz"
+    words = ["lens", "patches", source[0], "2:5", *source[1:], "--atlas", str(built), "--top", "2"]
+    assert main([*words, "--out", str(out)]) == 0
+    capsys.readouterr()
+    assert main(["again", str(out), *source, "--atlas-pictures", str(moved)]) == 0
+    assert "bit for bit" in capsys.readouterr().out
+    plain = tmp_path / "f.npz"
+    assert main(["lens", "filters", *source, "--out", str(plain)]) == 0
+    assert main(["again", str(plain), *source, "--atlas-pictures", str(moved)]) == 2
+    assert "was made without an atlas" in capsys.readouterr().err
+
+
+def test_pictures_of_no_atlas_are_refused(source, folder, capsys):
+    picture = str(next(folder.glob("ant/*.png")))
+    assert main(["look", source[0], picture, *source[1:], "--atlas-pictures", str(folder)]) == 2
+    assert "name the atlas with --atlas" in capsys.readouterr().err
+
+
+def test_indexes_are_made_shown_and_removed(built, tmp_path, capsys, monkeypatch):
+    held = shutil.copytree(built, tmp_path / "held")
+    assert main(["atlas", "index", str(held)]) == 0
+    said = capsys.readouterr()
+    assert "198 pictures need no index: every one was compared." in said.err
+    monkeypatch.setattr("striate.atlas.searching.FEW", 10)
+    place = atlas.open(held).feature_places[-1]
+    assert main(["atlas", "index", str(held), "--layer", place, "--metric", "cosine"]) == 0
+    said = capsys.readouterr()
+    assert f"The index of {place} was made, and kept in the atlas." in said.err
+    assert re.match(rf"{place}  198 x \d+  finds \d+\.\d % of the 8 nearest\n", said.out)
+    assert len(list(held.glob("data-*/*-cosine.index.npz"))) == 1
+    assert main(["atlas", "index", str(held), "--remove"]) == 0
+    assert capsys.readouterr().out == "1 index removed.\n"
+    assert not list(held.glob("data-*/*.index.npz"))
 
 
 @pytest.mark.parametrize(

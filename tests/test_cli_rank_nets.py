@@ -12,7 +12,8 @@ def test_a_ranking_from_the_command_line_and_again(tmp_path, capsys):
     row = "mean=conv 4 3x3 relu, global average, flatten, dense"
     words = [
         "rank-nets", str(write(tmp_path / "set.npz", 60)), "--nets", "tiny", "--net", row, "--size", "10",
-        "--seeds", "1", "--train", "1", "--epochs", "1", "--out", str(tmp_path / "out"), "--device", "cpu",
+        "--seeds", "1", "--train", "1", "--epochs", "1", "--batch", "16", "--pictures", "40",
+        "--out", str(tmp_path / "out"), "--device", "cpu",
     ]  # fmt: skip
     assert main(words) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -21,6 +22,7 @@ def test_a_ranking_from_the_command_line_and_again(tmp_path, capsys):
     assert lines[-2:] == [str(tmp_path / "out" / "ranking.png"), str(tmp_path / "out" / "ranking.json")]
     held = json.loads((tmp_path / "out" / "ranking.json").read_text())
     assert {one["name"] for one in held["nets"]} == {"tiny", "mean"}
+    assert held["pictures"] == 40
     assert sum(one["trained"] is not None for one in held["nets"]) == 1
     assert main(words) == 0
     assert json.loads((tmp_path / "out" / "ranking.json").read_text())["nets"] == held["nets"]

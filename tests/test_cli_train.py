@@ -190,3 +190,84 @@ def test_a_recipe_gives_what_is_not_said(folder, tmp_path, monkeypatch, capsys):
     assert given["optimizer"] == expected.optimizer
     assert given["network"].graph().classes == 2
     assert capsys.readouterr().err.endswith("stopped\n")
+
+
+def test_a_recipes_rate_belongs_to_its_optimiser(folder, tmp_path, monkeypatch, capsys):
+    module = importlib.import_module("striate.learn.loop")
+    given = {}
+
+    def record(network, parts, **settings):
+        given.update(settings)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "fit", record)
+    words = ["train", str(folder), "--recipe", "fast-mnist", "--optimizer", "adam", "--out", str(tmp_path / "run")]
+    assert main(words) == 130
+    assert (given["optimizer"], given["rate"], given["momentum"]) == ("adam", None, None)
+    assert "of the recipe are for muon; for adam its usual ones are taken (rate 0.001" in said(capsys)[1]
+    assert main([*words, "--rate", "0.02"]) == 130
+    assert given["rate"] == 0.02
+    assert main([*words[:-4], "--net", "tiny", *words[-2:]]) == 130
+    assert given["frozen"] == []
+    assert "whiten.weight, which the recipe keeps as it is, is a weight of swift-grey, not of tiny" in said(capsys)[1]
+
+
+OWN = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, images):
+        return self.head(self.conv(images).relu().amax((2, 3)))
+"""
+
+
+def test_a_network_of_ones_own_is_trained_and_never_run_by_itself(folder, tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    words = ["train", str(folder), "--net", "mine.py:Net", "--out", "run", "--batch", "8", "--time-limit", "0.001"]
+    assert main(words) == 0
+    out, err = said(capsys)
+    assert "striate look run PICTURE... --factory mine.py:Net" in out
+    assert "striate report run --factory mine.py:Net" in out
+    assert "striate train --resume --out run --factory mine.py:Net" in out
+    assert "Net, input 1 x 12 x 12" in err
+    assert json.loads((tmp_path / "run" / "settings.json").read_text())["network"]["factory"] == "mine.py:Net"
+    (tmp_path / "mine.py").write_text("raise SystemExit('run by itself')")
+    assert main(["layers", "run"]) == 2
+    assert "Code named by a file is not run" in said(capsys)[1]
+    assert main(["train", "--resume", "--out", "run"]) == 2
+    assert "--factory mine.py:Net" in said(capsys)[1]
+    (tmp_path / "mine.py").write_text(OWN)
+    assert main(["layers", "run", "--factory", "mine.py:Net"]) == 0
+    assert "head" in said(capsys)[0]
+    assert main(["train", "--resume", "--out", "run", "--factory", "mine.py:Net", "--time-limit", "0.001"]) == 0
+    assert "epoch 2:" in capsys.readouterr().out
+    assert main(["train", str(folder), "--net", "run", "--factory", "mine.py:Net", "--epochs", "1", "--out", "on"]) == 0
+    assert main(["train", str(folder), "--net", "tiny", "--factory", "mine.py:Net", "--out", "no"]) == 2
+    assert "factory would be ignored: striate:tiny says by itself how it is made" in said(capsys)[1]
+
+
+def test_a_run_that_is_there_is_said_before_pictures_are_looked_at(folder, tmp_path, monkeypatch, capsys):
+    words = ["train", str(folder), "--net", "tiny", "--out", str(tmp_path / "run"), "--epochs", "1", "--batch", "8"]
+    assert main(words) == 0
+    monkeypatch.setattr("striate.learn.pictures.split.split", lambda *_, **__: pytest.fail("looked at"))
+    capsys.readouterr()
+    assert main(words) == 2
+    assert "run already; it is not overwritten" in said(capsys)[1]
+
+
+def test_a_share_is_refused_where_validation_pictures_are_given(folder, tmp_path, capsys):
+    shutil.copytree(folder, tmp_path / "both" / "train")
+    for place in sorted((tmp_path / "both" / "train").rglob("1*.png")):
+        target = tmp_path / "both" / "val" / place.parent.name / place.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        place.rename(target)
+    words = ["train", str(tmp_path / "both"), "--net", "tiny", "--out", str(tmp_path / "run")]
+    for more, name in ((["--share", "0.3"], "share"), (["--together", "copies"], "together")):
+        assert main([*words, *more]) == 2
+        assert f"{name} would be ignored: the pictures to validate on are given" in said(capsys)[1]

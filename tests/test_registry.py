@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import gc
 import inspect
+import time
 import types
 import typing
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -241,3 +244,40 @@ def words(hint: object) -> list[str]:
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return [word for part in typing.get_args(hint) for word in words(part)]
     return []
+
+
+@pytest.fixture
+def collecting():
+    """Let other threads go on whenever garbage is collected, and collect often: also in the middle of parsing."""
+
+    def wait(*_):
+        time.sleep(0)
+
+    usual = gc.get_threshold()
+    gc.callbacks.append(wait)
+    gc.set_threshold(50)
+    yield
+    gc.set_threshold(*usual)
+    gc.callbacks.remove(wait)
+
+
+@pytest.mark.usefixtures("collecting")
+def test_many_threads_may_ask_at_once():
+    """Python 3.11 counts the depth of what it parses over all threads, and fails where two parse at a time."""
+    known = names()
+    registry._source.cache_clear()
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(lambda _: names(), range(4))) == [known] * 4
+
+
+def test_a_parse_that_another_library_disturbs_is_tried_again(monkeypatch):
+    parse, left = ast.parse, iter([True, True, False])
+
+    def disturbed(*words, **options):
+        if next(left, False):
+            raise SystemError("AST constructor recursion depth mismatch (before=42, after=50)")
+        return parse(*words, **options)
+
+    registry._source.cache_clear()
+    monkeypatch.setattr(ast, "parse", disturbed)
+    assert "saliency" in names()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
+import striate
 from striate.errors import AddressError, NetworkError
 from striate.trace import trace
 from truth.support import boxes, opened
@@ -332,3 +333,11 @@ def test_boxes_of_random_networks_are_where_the_gradient_is(steps):
             assert box[1] <= seen[1]
             assert box[2] >= seen[2]
             assert box[3] >= seen[3]
+
+
+def test_a_layer_whose_operations_show_no_window_says_it_itself():
+    net = striate.load("striate:sequential,1x9x9,local 4 3x2 /2,flatten,dense 10")
+    rows = {row.address: row for row in net.graph().rows}
+    local = rows["local1"]
+    assert (local.kernel, local.stride, local.padding, local.shape) == ((3, 2), (2, 2), (0, 0), (1, 4, 4, 4))
+    assert rows["dense1"].kernel is None

@@ -74,8 +74,8 @@ def describe_field(field: Field) -> str:
     size, stride, centre = field.size, field.stride, field.centre
     if size is None or stride is None or centre is None or field.status == "whole input":
         return field.status
-    extent = f"{_pair(size, ' x ')} px"
-    return f"{extent} /{_pair(stride, 'x')} @ {_pair(centre, ', ')} {field.status}"
+    apart = f" /{_pair(stride, 'x')}" if any(stride) else ""  # of a vector, no unit is further on than another
+    return f"{_pair(size, ' x ')} px{apart} @ {_pair(centre, ', ')} {field.status}"
 
 
 def describe_kernel(row: Row) -> str:

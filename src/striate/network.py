@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from itertools import chain
@@ -285,11 +286,11 @@ class Network:
     def weights_hash(self) -> str:
         """Sixteen hexadecimal digits of all weights and buffers (BLAKE2b), worked out again when they change.
 
-        A change past autograd's counters (``weight.data``) is noticed by a sample of every hundredth number: one
+        A change past autograd's counters (``weight.data``) is noticed by a sample of a hundred numbers of each: one
         that touches a few numbers only can be missed.
         """
         tensors = [
-            held.detach()
+            held
             for part in self.module.modules()
             for held in chain(part._parameters.values(), part._buffers.values())
             if held is not None
@@ -403,11 +404,15 @@ class Network:
 
 
 def _sample(weight: Tensor) -> Tensor | None:
-    """Return every hundredth number of a weight, as they lie in memory; nothing of counters and empty ones."""
+    """Return about a hundred numbers of a weight, as they lie in memory; nothing of counters and empty ones."""
     if not weight.is_floating_point() or not weight.numel():
         return None
-    dense = weight.numel() * weight.element_size() <= weight.untyped_storage().nbytes()
-    return weight.as_strided((-(-weight.numel() // 101),), (101,)) if dense else weight.flatten()[:1]
+    values = weight.detach()
+    step = -(-values.numel() // 101)
+    while math.gcd(step, values.numel()) > 1:  # else it would meet the same corner of every kernel
+        step += 1
+    dense = values.numel() * values.element_size() <= values.untyped_storage().nbytes()
+    return values.as_strided((-(-values.numel() // step),), (step,)) if dense else values.flatten()[:1]
 
 
 def _factory_of(module: nn.Module) -> str:

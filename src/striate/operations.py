@@ -74,8 +74,8 @@ class Operation:
         output: what the network made of it, (N, K, h, w).
         operand: `given` with the padding that the layer laid around it before its operation.
         origin: row and column of `given` in `operand`.
-        weight: (K, C / groups, kh, kw); None for pooling.
-        bias: (K,), or None.
+        weight: (K, C / groups, kh, kw), or (h, w, K, C, kh, kw) where each place has its own; None for pooling.
+        bias: (K,), or (h, w, K), or None.
         kernel, stride, padding, dilation: of the operation, down and across.
         groups: of channels.
         adaptive: windows are nearly equal parts of the map (adaptive pooling).
@@ -119,8 +119,9 @@ class Operation:
         ]
         kernel, bias = None, None
         if self.weight is not None:
-            kernel = self.weight[channel].double().cpu()
-            bias = None if self.bias is None else float(self.bias[channel])
+            place = (row, column, channel) if self.weight.dim() == 6 else (channel,)
+            kernel = self.weight[place].double().cpu()
+            bias = None if self.bias is None else float(self.bias[place])
         elif self.kind == "average":
             kernel = self._shares(taps, held).expand_as(values)
         return Reading(
@@ -146,6 +147,8 @@ class Operation:
         """Return the input channels that an output channel reads."""
         if self.weight is None:  # pooling keeps channels apart
             return torch.tensor([channel])
+        if self.weight.dim() == 6:
+            return torch.arange(self.weight.shape[3])
         depth = self.weight.shape[1]
         group = channel // (self.weight.shape[0] // self.groups)
         return torch.arange(group * depth, (group + 1) * depth)
@@ -171,8 +174,10 @@ def folded(operation: Operation, scale: Tensor, shift: Tensor, output: Tensor) -
         output: what the network made of it, (N, K, h, w).
     """
     assert operation.weight is not None
-    bias = shift.double() if operation.bias is None else operation.bias.double() * scale.double() + shift.double()
     weight = operation.weight.double() * scale.double()[:, None, None, None]
+    bias = shift.double().expand(weight.shape[:-3])
+    if operation.bias is not None:
+        bias = bias + operation.bias.double() * scale.double()
     return replace(operation, weight=weight, bias=bias, output=output)
 
 
@@ -200,7 +205,7 @@ def capture(network: Network, images: Tensor, place: str) -> Operation:
             part(*args, **kwargs)
     given = first_tensor(args) if args else first_tensor(kwargs)
     assert given is not None  # it was traced with a picture
-    found = watched.operation(part, given, output)
+    found = watched.operation(part, given, output) or _unshared(part, given, output)
     if found is None:
         raise NetworkError(
             f"the values of {layer.address!r} ({layer.kind}) are no sum over a window. {_offer(graph, layer)}"
@@ -356,3 +361,25 @@ def _linear(part: nn.Module, given: Tensor, output: Tensor) -> Operation | None:
         return None
     bias = bias.detach() if isinstance(bias, Tensor) else None
     return Operation("linear", given, output, given, weight=weight.detach()[:, :, None, None], bias=bias)
+
+
+def _unshared(part: nn.Module, given: Tensor, output: Tensor) -> Operation | None:
+    """Understand a locally connected layer by its weights (h, w, K, C, kh, kw): each place has a kernel of its own."""
+    weight, bias = getattr(part, "weight", None), getattr(part, "bias", None)
+    stride, padding = getattr(part, "stride", None), getattr(part, "padding", None)
+    if not isinstance(weight, Tensor) or weight.dim() != 6 or given.dim() != 4 or output.dim() != 4:
+        return None
+    maps = (*output.shape[2:], output.shape[1], given.shape[1])
+    if weight.shape[:4] != maps or not isinstance(stride, tuple) or not isinstance(padding, tuple):
+        return None
+    return Operation(
+        "convolution",
+        given,
+        output,
+        given,
+        weight=weight.detach(),
+        bias=bias.detach() if isinstance(bias, Tensor) else None,
+        kernel=(weight.shape[4], weight.shape[5]),
+        stride=pair(stride),
+        padding=pair(padding),
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -28,6 +29,8 @@ Kind = Literal["int", "float", "bool", "str", "choice"]
 _GIVEN = ("images", "target", "atlas")
 _SCALARS: dict[str, Kind] = {"int": "int", "float": "float", "bool": "bool", "str": "str", "Path": "str"}
 _SEVERAL = {"Sequence", "Iterable", "Collection", "list", "tuple", "set", "frozenset"}
+_PARSING = threading.Lock()
+_TRIES = 5
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
@@ -208,7 +211,25 @@ def _known(name: str, folder: Path) -> str:
 
 @cache
 def _source(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    tree = _parse(path.read_text(encoding="utf-8"), str(path), "exec")
+    assert isinstance(tree, ast.Module)
+    return tree
+
+
+def _parse(text: str, name: str, mode: Literal["exec", "eval"]) -> ast.AST:
+    """Parse, whoever else is parsing.
+
+    Python 3.11 counts the depth of what it parses for all threads together, and gives up with a SystemError where two
+    parse at a time (python/cpython issue 106905). Threads of this module take turns; those of others are tried again.
+    """
+    with _PARSING:
+        for left in reversed(range(_TRIES)):
+            try:
+                return ast.parse(text, filename=name, mode=mode)
+            except SystemError:
+                if not left:
+                    raise
+    raise AssertionError("unreachable")
 
 
 def _find_function(path: Path) -> ast.FunctionDef | None:
@@ -262,7 +283,7 @@ def _read_annotation(node: ast.expr, path: Path) -> tuple[tuple[Kind, ...], tupl
             case ast.BinOp(op=ast.BitOr()):
                 todo[:0] = [part.left, part.right]
             case ast.Constant(value=str(text)):  # a quoted annotation
-                todo.insert(0, ast.parse(text, mode="eval").body)
+                todo.insert(0, _expression(text, path))
             case ast.Subscript(value=ast.Name(id="Literal"), slice=words):
                 elements = words.elts if isinstance(words, ast.Tuple) else [words]
                 choices += [str(word.value) for word in elements if isinstance(word, ast.Constant)]
@@ -283,6 +304,12 @@ def _read_annotation(node: ast.expr, path: Path) -> tuple[tuple[Kind, ...], tupl
                 objects = True
     order: tuple[Kind, ...] = ("int", "float", "bool", "choice", "str")
     return tuple(kind for kind in order if kind in kinds), tuple(choices), many, objects
+
+
+def _expression(text: str, path: Path) -> ast.expr:
+    tree = _parse(text, str(path), "eval")
+    assert isinstance(tree, ast.Expression)
+    return tree.body
 
 
 def _read_default(node: ast.expr, path: Path) -> Any:

@@ -23,10 +23,11 @@ from torch import Tensor
 
 import striate
 from striate import registry
+from striate.atlas import open as open_atlas
 from striate.errors import ImageError, NetworkError, OptionError
 from striate.files import shown
 from striate.images import png_text
-from striate.lenses._lens import fingerprint
+from striate.lenses._fingerprint import fingerprint
 from striate.network import Images, Network
 from striate.registry import LensInfo, Option
 from striate.results import Recipe, Result, encode_json
@@ -47,6 +48,7 @@ def again(
     images: Images | None = None,
     *,
     options: Mapping[str, Any] | None = None,
+    atlas_pictures: str | os.PathLike[str] | None = None,
 ) -> Result:
     """Make a saved result again: the same lens, options and targets on the same weights and pictures.
 
@@ -55,6 +57,7 @@ def again(
         network: with the weights that made it.
         images: (N, C, H, W), normalised, or paths: as many as then, in the same order.
         options: those that the recipe could not hold, such as tensors.
+        atlas_pictures: where the pictures of its atlas are, if they were moved since that was built.
 
     Returns:
         The result; its notes say where the surroundings differ (versions, device), which can change last digits.
@@ -77,6 +80,10 @@ def again(
         chosen["images"] = _pictures(recipe, network, images, name)
     elif images is not None:
         raise ImageError(f"{name} was made without pictures. Leave them out.")
+    if atlas_pictures is not None:
+        if not chosen.get("atlas"):
+            raise OptionError(f"{name} was made without an atlas, so there are no pictures of one. Leave them out.")
+        chosen["atlas"] = open_atlas(chosen["atlas"], source=atlas_pictures)
     for key, then in recipe.others.items():
         _check_others(network, chosen.get(key), then, f"picture given as {key!r}", name)
     lens = registry.function(recipe.lens)

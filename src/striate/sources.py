@@ -10,6 +10,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,12 @@ from striate import nets
 from striate.errors import NetworkError
 from striate.exported import load_exported
 from striate.nets import joined, wrapped
+from striate.nets.lite import efficientnet_lite
 from striate.network import FORMAT, Network
 from striate.spec import UNKNOWN_NORMALISATION, InputSpec
 from striate.zoo import BUILT_IN, built_in, timm_network, torchvision_network
 
-__all__ = ["load"]
+__all__ = ["load", "made_by"]
 
 ASSUMED = (
     "The file does not say what pictures the network expects: 3 x 224 x 224 from 0 to 1 is assumed, without "
@@ -81,7 +83,7 @@ def load(
     elif wrapped.is_ours(text):
         network = wrapped.network(text, spec=spec)
     elif text in BUILT_IN:
-        network = built_in(text, pretrained=pretrained)
+        network = built_in(text, efficientnet_lite(text) if pretrained else None)
     else:
         network = _from_file(Path(text), factory)
     network.module.eval().requires_grad_(False)
@@ -236,7 +238,7 @@ def _make(path: Path, given: str | Callable[[], nn.Module] | None, stored: str |
         library, _, name = stored.partition(":")
         return (timm_network if library == "timm" else torchvision_network)(name, pretrained=False).module
     if given is None and stored in BUILT_IN:
-        return built_in(stored, pretrained=False).module
+        return efficientnet_lite(stored)
     if given is None:
         if stored is not None:
             raise NetworkError(
@@ -247,14 +249,43 @@ def _make(path: Path, given: str | Callable[[], nn.Module] | None, stored: str |
             f"{path} holds weights but not what they are for. Say how the module is made: "
             "factory='package.module:function' or 'file.py:function' (--factory on the command line)."
         )
-    make = given if callable(given) else _imported(given)
+    return made_by(given)
+
+
+def made_by(factory: str | Callable[[], nn.Module]) -> nn.Module:
+    """Make a module by code that the user names: "package.module:function", "file.py:Class", or the function itself.
+
+    Raises:
+        NetworkError: it cannot be imported, needs arguments, fails, or makes something else.
+    """
+    make = factory if callable(factory) else _imported(factory)
+    if lacking := _required(make):
+        last = _name(factory).strip("'").rpartition(":")[2]
+        raise NetworkError(
+            f"the factory {_name(factory)} needs arguments ({', '.join(lacking)}), and is called without any. Write a "
+            f"function that gives them, such as `def net(): return {last}({lacking[0]}=...)`, and name that."
+        )
     try:
         module = make()
     except Exception as error:
-        raise NetworkError(f"the factory {_name(given)} failed: {type(error).__name__}: {error}") from error
+        raise NetworkError(f"the factory {_name(factory)} failed: {type(error).__name__}: {error}") from error
+    if isinstance(module, type) and issubclass(module, nn.Module):
+        raise NetworkError(
+            f"the factory {_name(factory)} made the class {module.__name__}, not a module of it: call it there."
+        )
     if not isinstance(module, nn.Module):
-        raise NetworkError(f"the factory {_name(given)} made {type(module).__name__}, not a torch.nn.Module.")
+        raise NetworkError(f"the factory {_name(factory)} made {type(module).__name__}, not a torch.nn.Module.")
     return module
+
+
+def _required(make: Callable[..., Any]) -> list[str]:
+    """Return the names of the arguments that a callable cannot do without."""
+    try:
+        known = signature(make).parameters.values()
+    except (TypeError, ValueError):  # written in C, or not known
+        return []
+    many = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+    return [one.name for one in known if one.default is Parameter.empty and one.kind not in many]
 
 
 def _module(made: nn.Module | Network) -> nn.Module:
@@ -270,6 +301,7 @@ def _imported(text: str) -> Callable[[], Any]:
     place, _, name = text.rpartition(":")
     if not place or not name:
         raise NetworkError(f"{text!r} names no factory. Write package.module:function or file.py:function.")
+    module: Any = None
     try:
         if place.endswith(".py"):
             module = _run_file(Path(place))
@@ -281,10 +313,16 @@ def _imported(text: str) -> Callable[[], Any]:
         for part in name.split("."):
             found = getattr(found, part)
     except Exception as error:  # it is the user's code that is run
+        close = get_close_matches(name, [one for one in vars(module) if one[0] != "_"], n=1) if module else []
+        hint = f" Did you mean {place}:{close[0]}?" if close else ""
         raise NetworkError(
-            f"the factory {text!r} cannot be imported ({type(error).__name__}: {error}). "
+            f"the factory {text!r} cannot be imported ({type(error).__name__}: {error}).{hint} "
             "Write package.module:function or file.py:function."
         ) from error
+    if isinstance(found, nn.Module):
+        raise NetworkError(
+            f"the factory {text!r} is a module already, {type(found).__name__}: name a function that makes a new one."
+        )
     if not callable(found):
         raise NetworkError(f"the factory {text!r} is {type(found).__name__}, which cannot be called.")
     factory: Callable[[], Any] = found

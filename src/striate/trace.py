@@ -290,7 +290,7 @@ class _Watch(Watcher):
                     inputs=tuple(sorted(draft.inputs)),
                     parameters=draft.parameters,
                     macs=draft.macs,
-                    **draft.window,
+                    **(draft.window or _own_window(draft.owner)),
                 )
             )
         layers = tuple(replace(layer, calls=self.calls[layer.name]) for layer in self.layers)
@@ -344,3 +344,15 @@ def _window(call: Call) -> dict[str, Any]:
         wide = [value * len(kernel) if len(value) == 1 else value for value in (kernel, stride, *both)]
         return dict(zip(("kernel", "stride", "padding", "dilation"), wide, strict=True))
     return {}
+
+
+def _own_window(module: nn.Module | None) -> dict[str, Any]:
+    """Read the window that a layer says it has, where its operations do not show it (`LocallyConnected2d`)."""
+    found = {}
+    for name, attribute in (("kernel", "kernel_size"), ("stride", "stride"), ("padding", "padding")):
+        value = getattr(module, attribute, None)
+        numbers = value if isinstance(value, tuple) else (value, value)
+        if not all(type(number) is int for number in numbers) or len(numbers) != 2:
+            return {}
+        found[name] = numbers
+    return found

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import math
 import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -55,35 +57,53 @@ def _unreachable(name: str, error: Exception) -> NetworkError:
 def imagenet_names() -> tuple[str, ...] | None:
     """Return the names of ImageNet's 1,000 classes, from torchvision where it is installed."""
     try:
+        package = importlib.util.find_spec("torchvision")
+    except ValueError:  # somebody has barred it
+        package = None
+    if package is None:
+        return None
+    # the list has a file of its own; importing all of torchvision for it takes seconds
+    for folder in package.submodule_search_locations or ():
+        spec = importlib.util.spec_from_file_location("_categories", Path(folder) / "models" / "_meta.py")
+        if spec is None or spec.loader is None or not Path(folder, "models", "_meta.py").is_file():
+            continue
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        if names := getattr(module, "_IMAGENET_CATEGORIES", None):
+            return tuple(names)
+    try:
         models = importlib.import_module("torchvision.models")
     except ImportError:
         return None
     return tuple(models.ResNet18_Weights.DEFAULT.meta["categories"])
 
 
-def built_in(name: str, *, pretrained: bool = True) -> Network:
+def built_in(name: str, module: nn.Module | None) -> Network:
     """Load a network whose weights come in a package, so that nothing is fetched.
 
-    The package's tensors stand in the order of timm's network of the same name, under other names.
+    The package's tensors stand in the order of this network's, under other names.
     Input and resize rule: 78.7 % of 1,000 ImageNet photographs are right with EfficientNet-Lite0.
 
+    Args:
+        name: one of `BUILT_IN`.
+        module: what the weights are for, with its parameters in timm's order; None takes no weights: timm's network,
+            with random ones.
+
     Raises:
-        MissingExtraError: timm or the package is not installed.
+        MissingExtraError: the package (or, for random weights, timm) is not installed.
         NetworkError: the package's weights do not fit.
     """
     package, holder, side, resize = BUILT_IN[name]
-    timm = _extra("timm", "demo", name)
-    module: nn.Module = timm.create_model(name, pretrained=False)
-    if pretrained:
+    if module is None:  # drawn as timm draws them
+        module = _extra("timm", "demo", name).create_model(name, pretrained=False)
+    else:
         weights = _extra(package, "demo" if name == "efficientnet_lite0" else "", name)
         path = getattr(weights, holder).get_model_file_path()
         stored = torch.load(path, map_location="cpu", weights_only=True)
         own = module.state_dict()
         given = list(stored.values())
         if [value.shape for value in given] != [value.shape for value in own.values()]:
-            raise NetworkError(
-                f"the weights in {package} do not fit timm's {name}: another version of one of them is needed."
-            )
+            raise NetworkError(f"the weights in {package} do not fit {name}: another version of it is needed.")
         module.load_state_dict(dict(zip(own, given, strict=True)))
     spec = InputSpec(3, side, side, mean=(0.498,) * 3, std=(0.502,) * 3, resize=resize, interpolation="bicubic")
     return Network(module, spec, imagenet_names(), name=name, factory=name)

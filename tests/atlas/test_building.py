@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import striate
 from atlas.making import make_atlas, responses
 from atlas.networks import SIZE, awkward, pictures
 from striate import atlas, dataset
+from striate.atlas import compiled
 from striate.atlas.opened import Atlas
 from striate.errors import AtlasError, DataError, NetworkError, OptionError
 
@@ -25,13 +27,19 @@ def network() -> striate.Network:
     return awkward()
 
 
-@pytest.fixture(scope="module")
-def built(network: striate.Network, tmp_path_factory: pytest.TempPathFactory) -> Atlas:
+@pytest.fixture(scope="module", params=["PyTorch", "numba"])
+def built(
+    network: striate.Network, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Atlas]:
     folder = tmp_path_factory.mktemp("built") / "atlas"
-    return atlas.build(
-        network, pictures(COUNT), folder, layers=PLACES, features=["wide", "hidden"], sample=40, vectors=60, workers=0,
-        dtype="float32", logits=True,
-    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patched:
+        if request.param == "numba":
+            pytest.importorskip("numba")
+            patched.setattr(compiled, "WORTH", 0)
+        yield atlas.build(
+            network, pictures(COUNT), folder, layers=PLACES, features=["wide", "hidden"], sample=40, vectors=60,
+            workers=0, dtype="float32", logits=True,
+        )  # fmt: skip
 
 
 @pytest.fixture(scope="module")

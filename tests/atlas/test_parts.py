@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ from striate.atlas.planning import find_labels
 from striate.atlas.ranking import Ranking, pictures_of
 from striate.atlas.ranking import values_of as values_in
 from striate.atlas.shares import cut, drawn, lots
-from striate.errors import AddressError, AtlasError, ImageError
+from striate.errors import AddressError, AtlasError, ImageError, OutputError
 
 # --- bins
 
@@ -202,6 +204,25 @@ def test_an_array_that_was_cut_off_is_named(made: atlas.Atlas, tmp_path: Path) -
     file.write_bytes((made.folder / "histogram.npy").read_bytes()[:5000])
     with pytest.raises(AtlasError, match=r"histogram\.npy is broken"):
         store.array(tmp_path, "histogram")
+
+
+def test_data_that_do_not_reach_the_disk_leave_the_atlas_as_it_was(
+    made: atlas.Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / "manifest.json").write_bytes((made.path / "manifest.json").read_bytes())
+    data = store.new_data(tmp_path)
+    store.write_array(data, "sums", (2,), np.float64, [np.ones(2)])
+    entries = {name: value for name, value in made.manifest.items() if name not in ("format", "data")}
+    with monkeypatch.context() as patched:
+        patched.setattr(store.os, "fsync", fail)  # where blocks are found only when they are written
+        with pytest.raises(OutputError, match=r"Cannot write .*sums\.npy.*: No space left on device\. What was there"):
+            store.commit(tmp_path, data, entries)
+    assert store.manifest(tmp_path) == made.manifest
+    store.commit(tmp_path, data, entries)
+    assert store.manifest(tmp_path) == made.manifest | {"data": data.name}
 
 
 def test_arrays_can_be_mapped_and_hold_nothing_pickled(made: atlas.Atlas) -> None:

@@ -148,6 +148,22 @@ def test_a_finished_run_says_so_and_trains_nothing(tmp_path: Path) -> None:
     assert again.spec == trained.spec
 
 
+def test_what_the_last_moment_left_undone_is_done(tmp_path: Path) -> None:
+    """Killed behind the last state, before the best network had its name and the history its last line."""
+    out = tmp_path / "run"
+    settings: dict[str, Any] = {"epochs": 2, "batch": 8, "monitor": "last", "out": out}
+    truth = fit(network(), parts(), **settings)
+    files = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
+    best = out / "network.safetensors"
+    best.rename(out / "last" / "best-0002.safetensors")
+    best.write_bytes((out / "checkpoints" / "epoch-0001.safetensors").read_bytes())  # the best one before
+    (out / "history.csv").write_bytes(files[out / "history.csv"].rpartition(b"\n2,")[0] + b"\n")
+    (out / ".t0knef5i.part").write_bytes(b"epoch,step")
+    run = fit(network(), parts(), **settings, resume=True)
+    assert run.history == truth.history
+    assert {file: file.read_bytes() for file in out.rglob("*") if file.is_file()} == files
+
+
 def test_other_settings_networks_and_pictures_are_refused(tmp_path: Path) -> None:
     out = tmp_path / "run"
     settings: dict[str, Any] = {"epochs": 2, "batch": 8, "out": out, "resume": True}
@@ -199,3 +215,34 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path: Path) -> None:
         fit(network(), parts(), out=tmp_path / "run", epochs=1, batch=8)
     assert heard
     assert not (tmp_path / "run" / "lock").exists()
+
+
+def test_a_training_that_came_to_nothing_can_be_begun_anew_with_other_settings(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    common: dict[str, Any] = {"epochs": 2, "batch": 8, "out": out, "optimizer": "sgd"}
+    with pytest.raises(TrainingError, match=r"in epoch 1.*Training into it again begins anew, with whatever settings"):
+        fit(network(), parts(), rate=1e30, **common)
+    assert (out / "settings.json").exists()
+    with pytest.raises(TrainingError, match="in epoch 1"):  # as before: nothing stands in the way
+        fit(network(), parts(), rate=1e30, **common, resume=True)
+    run = fit(network(), parts(), rate=0.05, **common)
+    words = "before was over: it is begun anew, with other settings (rate: 0.05, not 1e+30)."
+    assert sum(words in note for note in run.notes) == 1
+    alone = fit(network(), parts(), rate=0.05, **common | {"out": tmp_path / "alone"})
+    assert [row.train_loss for row in run.history] == [row.train_loss for row in alone.history]
+    files = [{str(one.relative_to(path)) for one in path.rglob("*")} for path in (out, tmp_path / "alone")]
+    assert files[0] == files[1]
+    # and now there is something to lose
+    with pytest.raises(OutputError, match="is not overwritten"):
+        fit(network(), parts(), rate=0.01, **common)
+
+
+def test_nothing_of_the_training_that_came_to_nothing_is_left(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    common: dict[str, Any] = {"epochs": 1, "batch": 8, "out": out, "optimizer": "sgd"}
+    with pytest.raises(TrainingError, match="in epoch 1"):
+        fit(plain(), parts(), rate=1e30, **common)
+    assert (out / "checkpoints" / "epoch-0000.safetensors").exists()
+    run = fit(network(), parts(), rate=0.05, keep=0, **common)  # of another network, and its first weights not kept
+    assert run.checkpoints == {}
+    assert same(tensors(run.network().module), tensors(Run.open(out).network().module))

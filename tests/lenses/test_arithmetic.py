@@ -13,6 +13,7 @@ from torch.nn import functional as F
 import striate
 from striate.errors import AddressError, NetworkError, OptionError
 from striate.lenses import arithmetic
+from striate.lenses.arithmetic import working
 from truth.cases import case
 
 PICTURE = [[6, 2, 3, 1, 0], [9, 5, 1, 1, 3], [2, 6, 5, 8, 7], [3, 4, 4, 8, 3]]
@@ -290,7 +291,6 @@ def test_each_picture_its_own_unit():
 def test_what_cannot_be_worked_out_is_said(lite0):
     images = torch.zeros(1, 3, 224, 224)
     wrong = {
-        "class:tabby": (AddressError, r"is a class\. Name the dense layer that gives it"),
         "conv_stem:40@0,0": (AddressError, r"no channel 40 in 'conv_stem'"),
         "conv_stem:4@112,0": (AddressError, r"no unit 112,0 in 'conv_stem': its map is 112 x 112"),
         "conv_stam:4": (AddressError, r"no layer 'conv_stam'.* Did you mean conv_stem"),
@@ -304,6 +304,46 @@ def test_what_cannot_be_worked_out_is_said(lite0):
             arithmetic(lite0, images, target)
     with pytest.raises(OptionError, match="shown must be at least 1, got 0"):
         arithmetic(lite0, images, "conv_stem:3", shown=0)
+
+
+def test_a_class_is_the_unit_of_the_dense_layer_that_gives_it(lite0):
+    images = torch.zeros(1, 3, 224, 224)
+    result = arithmetic(lite0, images, "class:tabby")
+    assert result.addresses == ("classifier:281",)
+    with torch.no_grad():
+        assert result.computed[0].own == pytest.approx(float(lite0.module.eval()(images)[0, 281]), abs=1e-4)
+    assert "a Linear by hand: 1,280 inputs, each times its weight, added up" in result.caption()
+    words = {text.get_text() for text in result.figure().axes[0].texts}
+    assert {"input", "weight", "product"} <= words
+    assert not {"window", "kernel"} & words
+
+
+def test_a_class_that_no_dense_layer_gives_is_said():
+    net = network(Head(nn.Conv2d(1, 2, 3)), 1, 6, 6)
+    with pytest.raises(AddressError, match=r"class:1 is a class, and here no dense layer gives its score as it is"):
+        arithmetic(net, picture(1, 6, 6), "class:1")
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_each_place_of_a_locally_connected_layer_has_its_own_kernel(bias):
+    torch.manual_seed(0)
+    layer = striate.nets.LocallyConnected2d(2, 3, (7, 6), (3, 2), (2, 1), (1, 0), bias=bias)
+    net = network(Head(layer, nn.BatchNorm2d(3)), 2, 7, 6)
+    net.module[1].running_mean.normal_()
+    images = picture(2, 7, 6)
+    padded = F.pad(images, (0, 0, 1, 1))[0]
+    for row, column in np.ndindex(*layer.output_size):
+        for channel in range(3):
+            (one,) = arithmetic(net, images, f"0:{channel}@{row},{column}").computed
+            window = padded[:, row * 2 : row * 2 + 3, column : column + 2]
+            np.testing.assert_array_equal(one.values, window)
+            np.testing.assert_array_equal(one.kernel, layer.weight[row, column, channel].detach())
+            assert (one.bias is not None) == bias
+            assert one.error < 1e-13
+    assert arithmetic(net, images, "1:2@3,1").computed[0].error < 1e-13  # with batch norm folded in
+    assert arithmetic(net, images).recipe.target[0].startswith("0:")  # the first that there is
+    with pytest.raises(NetworkError, match=r"each place of '0' \(LocallyConnected2d\) has kernels of its own"):
+        working(net, images, "0")  # one kernel for all places
 
 
 def test_layers_that_are_no_sum():
@@ -345,7 +385,8 @@ def test_it_is_drawn_and_kept(lite0, chelsea, tmp_path, target):
     assert one.pixels.dtype == np.uint8
     assert one.pixels.ndim == 3
     words = [text.get_text() for text in result.figure().axes[0].texts]
-    assert {"window", "kernel", "products", "the network's own", "×", "="} <= {word.split(",")[0] for word in words}
+    heads = {"input", "weight", "product"} if one.title.startswith("classifier") else {"window", "kernel", "products"}
+    assert heads | {"the network's own", "×", "="} <= {word.split(",")[0] for word in words}
     left_out = len(result.computed[0].channels) - 3
     assert any("other" in word for word in words) == (left_out > 0)
     assert (f"{left_out:,} other channels" in words) == (target.startswith("blocks"))

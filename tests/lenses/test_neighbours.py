@@ -8,7 +8,7 @@ import torch
 
 from lenses.small_atlas import make_network, pictures_of, small_atlas
 from striate import tap
-from striate.atlas import pixels
+from striate.atlas import pixels, searching
 from striate.errors import AddressError, AtlasError, OptionError
 from striate.lenses import neighbours
 
@@ -133,6 +133,37 @@ def test_cosine_turns_lengths_away(network, others, atlas):
     np.testing.assert_array_equal(found.spaces[0].indices, np.argsort(1 - cosine, axis=1, kind="stable")[:, :6])
 
 
+def test_an_approximate_index_says_how_many_it_finds(network, others, tmp_path, monkeypatch):
+    monkeypatch.setattr(searching, "FEW", 10)
+    many = small_atlas(tmp_path / "m", network, pictures_of(network, 400), features=["second_relu"])
+    exact = neighbours(network, others, many, top=5)
+    found = neighbours(network, others, many, top=5, index="approximate")
+    for true, space in zip(exact.spaces, found.spaces, strict=True):
+        assert (space.indices == true.indices).mean() > 0.8
+        held = (
+            searching.over_pixels(network, many, way="approximate")
+            if space.name == "pixels"
+            else searching.over_features(many, space.name, way="approximate")
+        )
+        assert (space.recall, space.recalled) == (held.recall(5), 12)
+        assert space.agreement == pytest.approx(true.agreement, abs=0.05)
+    said = " and ".join(
+        f"{100 * space.recall:.1f} % {where}"
+        for space, where in zip(found.spaces, ("in second_relu", "by pixels"), strict=True)
+    )
+    sentence = f"They were searched by an approximate index, which finds {said} of the 5 true nearest (counted on 12 "
+    assert sentence in found.caption()
+    assert "index" not in exact.caption()
+    assert found.recipe.options["index"] == "approximate"
+    assert "The index of second_relu was made, and kept in the atlas." in found.recipe.notes
+    assert found.numbers()["search"]["pixels"] == {"exact": False, "recall": found.spaces[1].recall, "recalled": 12}
+    again = neighbours(network, others, many, top=5, index="approximate")
+    assert not again.recipe.notes
+    np.testing.assert_array_equal(again.spaces[0].indices, found.spaces[0].indices)
+    own = neighbours(network, pictures_of(network, 400)[7:8], many, top=5, index="approximate", metric="cosine")
+    assert 7 not in own.spaces[0].indices
+
+
 def test_what_cannot_be_asked(network, others, atlas):
     with pytest.raises(OptionError, match="top lies from 1 to 40, the pictures of the atlas, got 41"):
         neighbours(network, others, atlas, top=41)
@@ -142,6 +173,8 @@ def test_what_cannot_be_asked(network, others, atlas):
         neighbours(network, others, atlas, layer="secnd_relu")
     with pytest.raises(AtlasError, match="was built with"):
         neighbours(make_network(seed=5), others, atlas)
+    with pytest.raises(OptionError, match="no index 'quick'; there are exact, approximate"):
+        neighbours(network, others, atlas, index="quick")
 
 
 def test_names_come_from_the_labels_where_the_network_has_none(network, images, tmp_path):

@@ -34,9 +34,9 @@ def network():
 
 def test_both_are_those_that_synthesize_makes(network):
     found = striate.lenses.untrained_beside(network, ["0", "class:bee"], per_layer=3, seed=2, **FEW)
-    assert [one.title for one in found.made[:2]] == ["0, trained", "0, untrained"]
+    assert [one.title for one in found.made[:2]] == ["0, as it is", "0, random weights"]
     copy = untrained(network, seed=2)
-    for one, whose in ((network, "trained"), (copy, "untrained")):
+    for one, whose in ((network, "as it is"), (copy, "random weights")):
         alone = striate.lenses.synthesize(one, ["0", "class:bee"], per_layer=3, seed=2, **FEW)
         for made in alone.made:
             ours = next(held for held in found.made if held.title == f"{made.title}, {whose}")
@@ -49,7 +49,7 @@ def test_the_network_is_left_as_it_was(network):
     before = network.weights_hash
     found = striate.lenses.untrained_beside(network, "0:1", **FEW)
     assert network.weights_hash == before == found.recipe.weights
-    assert found.recipe.notes[0] == "Untrained: the same layers with random weights (he-normal, seed 0)."
+    assert found.recipe.notes[0] == "The random weights on the right were drawn by he-normal, seed 0."
     assert "mean 0 and variance 1, as in a network just built" in found.recipe.notes[1]
 
 
@@ -62,10 +62,20 @@ def test_photographs_settle_the_copy_and_nothing_else(network):
     assert "measured on 3 photographs." in measured.recipe.notes[1]
 
 
+def test_a_network_that_has_learned_nothing_is_not_called_trained(network):
+    known = striate.lenses.untrained_beside(striate.load("striate:tiny"), "conv1:0", steps=4)
+    assert "The network itself has random weights and has learned nothing yet" in known.caption()
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)).eval()
+    unknown = striate.Network(module, striate.InputSpec(3, 24, 24))  # nobody can tell
+    assert (
+        "it was learned, if the network was trained" in striate.lenses.untrained_beside(unknown, "0:0", **FEW).caption()
+    )
+
+
 def test_pairs_stand_side_by_side_by_depth(network, tmp_path):
     found = striate.lenses.untrained_beside(network, ["4", "0"], per_layer=5, **FEW)
     assert [one.title for pair in found.pairs for one in pair] == [
-        "0, trained", "0, untrained", "4, trained", "4, untrained",
+        "0, as it is", "0, random weights", "4, as it is", "4, random weights",
     ]  # fmt: skip
     assert [drawing.title for drawing in found.drawings()] == [one.title for pair in found.pairs for one in pair]
     assert found.save(tmp_path / "beside.png").stat().st_size > 2000
@@ -79,12 +89,12 @@ def test_stopped_it_gives_what_is_there(network, tmp_path):
     with progress.stoppable() as stop:
 
         def hear(event: progress.Event) -> None:
-            if event.task == "synthesize 4, trained" and event.done >= 1:
+            if event.task == "synthesize 4, as it is" and event.done >= 1:
                 stop.stop()
 
         with progress.listen(hear):
             found = striate.lenses.untrained_beside(network, ["0:1", "4:1"], **FEW)
-    assert [None if other is None else other.title for _, other in found.pairs] == ["0, untrained", None]
+    assert [None if other is None else other.title for _, other in found.pairs] == ["0, random weights", None]
     assert found.save(tmp_path / "beside.png").exists()
     assert any("Stopped, as asked" in note for note in found.recipe.notes)
 

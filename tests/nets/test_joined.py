@@ -108,6 +108,28 @@ def test_what_is_never_reached_is_left_out_and_what_is_read_without_a_call_stays
     assert sum(weight.numel() for weight in shallow.module.parameters()) == (2 * 4 * 9 + 4) + (4 * 3 + 3)
 
 
+@pytest.mark.parametrize("places", [["first"], ["twice~1", "norm"], ["norm"]])
+def test_a_head_on_a_joined_network_takes_the_place_of_the_old_one(places, tmp_path):
+    once = joined(small(), ["norm", "twice~1"], linear(8))
+    again = joined(once, [f"backbone.{place}" for place in places], linear(4 * len(places), 5))
+    plain = joined(small(), places, linear(4 * len(places), 5))
+    assert torch.equal(again(noise()), plain(noise()))
+    assert again.name == plain.name == "Backbone with a linear head"
+    assert again.graph().names == plain.graph().names
+    assert again.module.made_by == plain.module.made_by
+    assert again.weights_hash == plain.weights_hash  # what is not reached is gone, whenever it went
+    again.save(tmp_path / "net.safetensors")
+    loaded = striate.load(tmp_path / "net.safetensors", factory=Backbone)
+    assert torch.equal(loaded(noise()), plain(noise()))
+
+
+def test_a_head_on_the_old_head_goes_behind_the_whole():
+    once = joined(small(), ["norm"], linear(4))
+    again = joined(once, ["head"], linear(3))
+    assert {name.split(".")[0] for name, _ in again.module.backbone.named_children()} == {"backbone", "head"}
+    torch.testing.assert_close(again(noise()), again.module.head(once(noise())))
+
+
 def test_the_network_stays_as_it_is_and_the_new_one_is_apart():
     network = small()
     before, keys = network.weights_hash, list(network.module.state_dict())
@@ -299,3 +321,23 @@ def test_exported_by_pytorch_it_gives_the_same():
     assert isinstance(whole.module, Joined)
     program = torch.export.export(whole.module, (noise(1),), strict=False)
     torch.testing.assert_close(program.module()(noise(1)), whole(noise(1)))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch asks for it itself, and hides the warning
+@pytest.mark.parametrize("places", [["first"], ["twice~1", "norm"]])
+def test_compiled_it_gives_the_same_and_is_run_no_further(places):
+    whole, images = joined(small(), places, linear(4 * len(places))), noise()
+    compiled = torch.compile(whole.module, backend="aot_eager")
+    leaf, other = (images.clone().requires_grad_() for _ in range(2))
+    BEHIND.clear()
+    logits = compiled(leaf)
+    assert not BEHIND  # what lies behind may be gone, or not fit any more
+    torch.testing.assert_close(logits, whole.module(other))
+    (found,), (wanted,) = (
+        torch.autograd.grad(one[:, 1].sum(), x) for one, x in ((logits, leaf), (whole.module(other), other))
+    )
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(compiled(noise(5)), whole(noise(5)))
+    assert not any(part._forward_hooks for part in whole.module.modules())
+    torch._dynamo.reset()

@@ -9,7 +9,7 @@ from torch import nn
 import striate
 from striate.errors import NetworkError
 from striate.nets import create
-from striate.nets.untrained import untrained
+from striate.nets.untrained import learned_nothing, untrained
 
 
 @pytest.fixture
@@ -75,3 +75,13 @@ def test_weights_that_nobody_knows_how_to_draw_are_named():
 
     with pytest.raises(NetworkError, match="Own, whose first weights are not known"):
         untrained(striate.Network(nn.Sequential(Own()), striate.InputSpec(3, 8, 8)))
+
+
+def test_what_is_known_of_a_network_that_has_learned_nothing(network):
+    assert not learned_nothing(network)
+    assert learned_nothing(untrained(network))  # its batch norms have seen nothing
+    assert not learned_nothing(untrained(network, images=torch.rand(4, 3, 10, 10)))
+    assert learned_nothing(striate.load("striate:tiny"))  # without batch norm, its notes say so
+    assert not learned_nothing(
+        striate.Network(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), striate.InputSpec(3, 2, 2))
+    )

@@ -179,6 +179,58 @@ def test_a_network_that_is_always_right(tmp_path):
     assert "It confuses nothing" in page.text
 
 
+@pytest.fixture(scope="module")
+def in_memory(tmp_path_factory):
+    """A real training on arrays, wrong about some of them."""
+    from striate import learn
+
+    values, labels = stripes(60, size=(20, 24))
+    pictures = open_pictures(values, labels=labels)
+    network = learn.start("striate:sequential,3x20x24,conv 4 3x3 relu,pool 2,flatten,dense 3", classes=3)
+    path = tmp_path_factory.mktemp("runs") / "run"
+    return learn.fit(network, pictures, out=path, epochs=1, batch=16, rate=1e-5), pictures
+
+
+def test_a_training_on_arrays_has_confusions_and_mistakes(in_memory, tmp_path):
+    run, pictures = in_memory
+    page = Page(training(run, tmp_path / "now", worst=2, trust=False).read_text())
+    for words in ("What it takes for what", "It says", "Grad-CAM"):
+        assert words in page.text
+    # opened again, the folder knows the figures, and the pictures when they are given
+    from striate.learn import Run
+
+    again = Page(training(run.path, tmp_path / "later", worst=2, trust=False).read_text())
+    assert "What it takes for what" in again.text
+    assert "The pictures cannot be shown: the pictures of" in again.text
+    assert "were in memory only" in again.text
+    worst = evaluation_of(run).mistakes(2)
+    assert all(f"loss {one.loss:.3g}" in again.text for one in worst)
+    assert not again.all("article")
+    given = Page(training(Run.open(run.path, train=pictures), tmp_path / "given", worst=2, trust=False).read_text())
+    assert sum("mistake" in one.get("class", "") for one in given.all("article")) == 2
+
+
+def test_without_pictures_and_table_it_says_what_to_give(in_memory, tmp_path):
+    import shutil
+
+    shutil.copytree(in_memory[0].path, tmp_path / "run")
+    (tmp_path / "run" / "predictions.npz").unlink(missing_ok=True)
+    page = Page(training(tmp_path / "run", tmp_path / "out", trust=False).read_text())
+    assert "were in memory only" in page.text
+    assert "Run.open(" in page.text
+
+
+def test_a_run_that_may_not_be_written_into_has_its_report_here(in_memory, tmp_path, monkeypatch):
+    import os
+
+    monkeypatch.chdir(tmp_path)
+    before = {file: file.stat().st_mtime_ns for file in in_memory[0].path.rglob("*")}
+    monkeypatch.setattr("os.access", lambda _, mode, **__: not mode & os.W_OK)
+    path = training(in_memory[0], worst=0, trust=False)
+    assert path.resolve() == tmp_path / "striate-report" / "report.html"
+    assert {file: file.stat().st_mtime_ns for file in in_memory[0].path.rglob("*")} == before
+
+
 def test_it_can_be_stopped(run, tmp_path):
     with stoppable() as stop:
         stop.stop()

@@ -108,7 +108,7 @@ def test_covers_and_explanations_are_those_of_the_server(exported, client, pictu
     found = client.get("/api/occlude", params=place).json()
     held = kept[question_of("covers", {"picture": picture, "row": row})]
     assert len(held) == PLACES
-    assert held[col] == {name: found[name] for name in ("before", "after", "target", "box")}
+    assert held[col] == {name: found[name] for name in ("before", "after", "target", "box", "drop")}
     top = client.get("/api/predictions", params={"picture": picture, "top": 2}).json()["classes"]
     target = f"class:{top[1]['index']}"
     seen = kept[question_of("run", {"lens": "saliency", "picture": picture, "target": target})]
@@ -177,7 +177,7 @@ def test_the_command_says_what_it_wrote_and_where(tmp_path, pictures, capsys):
     words = ["--pictures", str(pictures / "chelsea.png"), "--lens", "saliency", "--no-covers"]
     assert main(["export", str(net), "--out", str(tmp_path / "page"), *words]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert re.match(r"1 pictures? and \d+ layers of .*: \d+ files, .*opens without a server:", lines[0])
+    assert re.match(r"1 pictures? and \d+ layers of .*: \d+ files, .*opens without a server:", lines[-2])
     assert lines[-1] == str(tmp_path / "page" / "index.html")
     assert main(["export", str(net), "--out", str(net), *words]) == 2
     assert "no folder" in capsys.readouterr().err
@@ -211,6 +211,12 @@ def check_page(page, address: str, picture_width: int) -> None:
     assert page.evaluate("document.querySelector('.photo img').naturalWidth") == picture_width
     page.locator(".focus canvas").hover(position={"x": 60, "y": 60})
     until(page, "document.querySelector('.photo figcaption').textContent.includes('sees')")
+    page.locator(".pad").hover(position={"x": 80, "y": 80})
+    until(page, "document.querySelector('.column p').textContent.includes('the strongest')")
+    page.keyboard.press("a")
+    page.wait_for_selector("#arithmetic .sums")
+    assert "the network says" in page.inner_text("#arithmetic")
+    page.keyboard.press("Escape")
     page.locator(".pad").click(position={"x": 80, "y": 80})
     until(page, "document.querySelector('.change').textContent.includes('Covering this patch')")
     page.get_by_role("link", name="Explain").click()
@@ -264,11 +270,23 @@ def look_at_cards_and_map(tab, address: str) -> None:
     until(tab, "document.querySelectorAll('#card .patches canvas').length > 3")
     tab.wait_for_timeout(300)
     assert colours(tab, "#card .patches canvas") > 10
-    assert tab.get_by_role("button", name="Guided").count() == 0
+    tab.get_by_role("button", name="Guided").click()
+    until(tab, "document.querySelector('#card .patches + .words')?.textContent.includes('guided backprop')")
+    assert tab.locator("#card .patches canvas").count() >= 3
     tab.get_by_role("link", name="Map").click()
     until(tab, "document.querySelector('#map .under').textContent.includes('Trustworthiness')")
     until(tab, lambda: colours(tab, "#map .stage canvas") > 100)
     tab.locator("#map .stage canvas").focus()
+    tab.keyboard.press("n")
+    tab.wait_for_selector("#map aside .patches img")
+    tab.get_by_role("button", name="Lasso").click()
+    tab.locator("#map .stage canvas").focus()
+    tab.keyboard.press("r")
+    tab.wait_for_selector("#map aside [role=status]")
+    assert f"pictures of {COUNT}." in tab.inner_text("#map aside [role=status]")
+    assert tab.locator("#map aside img").evaluate_all("all => all.every(one => one.src.endsWith('.jpg'))")
+    tab.locator("#map .stage canvas").focus()
+    tab.keyboard.press("Escape")
     tab.keyboard.press("n")
     tab.wait_for_selector("#map aside .patches img")
     # what would be sent to a server is answered with a sentence

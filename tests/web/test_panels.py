@@ -78,6 +78,24 @@ def test_a_picture_is_made_while_one_watches_and_stopped(page, address):
     assert page.get_by_role("button", name="Again").count() == 1
 
 
+def test_a_page_that_goes_takes_its_job_along(page, address, house_with_atlas, monkeypatch):
+    monkeypatch.setattr("striate.web.jobs._ALONE", 0.5)
+    visit(page, address, "second/1")
+    job = page.evaluate(
+        """async () => {
+          const { post, events } = await import('/modules/api.js');
+          const ask = { kind: 'lens', lens: 'synthesize', target: ['second:1'], options: { steps: 100000 } };
+          const { job } = await post('jobs', ask);
+          await new Promise((begun) => events(`jobs/${job}/events`, { progress: begun }));
+          return job;
+        }"""
+    )
+    assert house_with_atlas.jobs.get(job).state == "running"
+    page.reload()
+    page.wait_for_selector("body[data-ready]")
+    until(page, lambda: house_with_atlas.jobs.get(job).ended)
+
+
 def test_the_arithmetic_adds_up_and_the_arrows_slide_the_window(page, address, network, images):
     visit(page, address, "second/3")
     page.evaluate(

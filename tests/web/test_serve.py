@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -50,6 +51,25 @@ def test_it_serves_what_is_named_until_ctrl_c(saved, pictures):
         status, _, err = end(process)
     assert status == 0
     assert "Traceback" not in err
+
+
+def test_ctrl_c_while_a_job_runs_and_is_listened_to_ends_quietly(saved, pictures):
+    process, address = start(saved, "--port", "0", "--pictures", str(pictures))
+    try:
+        asked = {"kind": "lens", "lens": "synthesize", "target": ["conv1:3"], "options": {"steps": 100_000}}
+        begin = urllib.request.Request(
+            f"{address}api/jobs", data=json.dumps(asked).encode(), headers={"Content-Type": "application/json"}
+        )
+        job = json.load(urllib.request.urlopen(begin, timeout=60))["job"]
+        with urllib.request.urlopen(f"{address}api/jobs/{job}/events", timeout=60) as stream:
+            assert stream.readline() == b"event: progress\n"
+            status, _, err = end(process)
+            told = stream.read().decode()
+    finally:
+        process.kill()
+    assert status == 0
+    assert err == ""
+    assert "event: done" in told  # the best so far, to whoever still listens
 
 
 def test_elsewhere_than_on_loopback_it_warns_and_asks_for_a_token(saved, pictures):

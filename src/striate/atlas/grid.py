@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from striate import progress
 from striate.errors import OptionError
@@ -74,6 +73,8 @@ def _on_grid(places: NDArray[np.floating[Any]], rows: int, columns: int) -> NDAr
 
 def _assigned(points: NDArray[np.float64], cells: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the cell of each point for which the sum of squared ways is least."""
+    from scipy.optimize import linear_sum_assignment  # slow to import, and no server waits for it
+
     cost = ((points[:, None] - cells[None]) ** 2).sum(2)
     found: NDArray[np.int64] = linear_sum_assignment(cost)[1]
     return found

@@ -34,9 +34,10 @@ class Units:
             settings: options of the atlas.
             classes: K, 0 where the means by class are not kept.
         """
-        widths = [(layer.map_size or (0, 0))[1] for layer in layers for _ in range(layer.channels)]
-        self.widths = np.array(widths, np.int64)
-        units, top = len(widths), int(settings["top"])
+        each = [((layer.map_size or (0, 0))[1], layer.channels) for layer in layers]
+        widths, channels = np.array(each, np.int64).reshape(-1, 2).T
+        self.widths = np.repeat(widths, channels)
+        units, top = len(self.widths), int(settings["top"])
         self._ranks = {
             end: (np.full((units, top), NOBODY, np.int64), np.full((units, top), -1, np.int32)) for end in _ENDS
         }

@@ -19,7 +19,7 @@ from torch import Tensor
 from striate import progress
 from striate.errors import OptionError
 
-__all__ = ["METRICS", "Metric", "Nearest", "agreement", "nearest"]
+__all__ = ["METRICS", "Metric", "Nearest", "agreement", "apart", "best", "lengths", "nearest", "rows_of"]
 
 Metric = Literal["euclidean", "cosine"]
 METRICS = ("euclidean", "cosine")
@@ -86,13 +86,13 @@ def nearest(
     device = torch.device(device)
     search = _Search(queries, k, metric, screen, device)
     # the mean of a part, not of all: it only makes the numbers small, and the base is read once
-    centre = search.prepare(_rows(base, 0, min(total, ROWS), device, "base"))
+    centre = search.prepare(rows_of(base, 0, min(total, ROWS), device, "base"))
     barred = None if exclude is None else torch.from_numpy(np.asarray(exclude, dtype=np.int64)).to(device)
     for start in range(0, total, ROWS):
         if total > ROWS:
             progress.report(progress.Event(TASK, start, total))
         progress.check_stop(TASK)
-        search.visit(_rows(base, start, min(start + ROWS, total), device, "base"), start, centre, barred)
+        search.visit(rows_of(base, start, min(start + ROWS, total), device, "base"), start, centre, barred)
     if total > ROWS:
         progress.report(progress.Event(TASK, total, total))
     distances = search.squares.clamp_(min=0).sqrt_() if metric == "euclidean" else search.squares
@@ -123,7 +123,7 @@ class _Search:
         self.fine = torch.float32 if device.type == "mps" else torch.float64
         self.slack = 16 * torch.finfo(self.fine).eps
         self.screen = torch.bfloat16 if screen == "bfloat16" else torch.float32
-        self.queries = _rows(queries, 0, len(queries), device, "queries")
+        self.queries = rows_of(queries, 0, len(queries), device, "queries")
         count = len(self.queries)
         self.squares = torch.full((count, k), torch.inf, dtype=self.fine, device=device)
         self.indices = torch.full((count, k), -1, dtype=torch.int64, device=device)
@@ -133,7 +133,7 @@ class _Search:
         if self.metric == "euclidean":
             return rows - centre
         fine = rows.to(self.fine)
-        unit: Tensor = (fine / _lengths(fine)[:, None]).float()
+        unit: Tensor = (fine / lengths(fine)[:, None]).float()
         return unit
 
     def prepare(self, first: Tensor) -> Tensor:
@@ -199,11 +199,7 @@ class _Search:
         known = (indices[:, :, None] == self.indices[part][:, None]).any(2)
         squares = torch.cat([self.squares[part], squares.where(~known, torch.inf)], dim=1)
         indices = torch.cat([self.indices[part], indices], dim=1)
-        # first by index, then, keeping that order among equals, by distance
-        order = indices.argsort(dim=1, stable=True)
-        order = order.gather(1, squares.gather(1, order).argsort(dim=1, stable=True))[:, : self.k]
-        self.squares[part] = squares.gather(1, order)
-        self.indices[part] = indices.gather(1, order)
+        self.squares[part], self.indices[part] = best(squares, indices, self.k)
 
     def _measured(self, queries: Tensor, rows: Tensor, found: Tensor) -> Tensor:
         """Return squared distances, or 1 - cosine, of candidates (Q, m), in float64."""
@@ -215,17 +211,11 @@ class _Search:
             own = queries[start : start + step].to(self.fine)[:, None]  # (q, 1, D)
             some = found[start : start + step]
             parts = [
-                self._apart(own, rows[some[:, left : left + columns]].to(self.fine))
+                apart(own, rows[some[:, left : left + columns]].to(self.fine), self.metric)
                 for left in range(0, some.shape[1], columns)
             ]
             pieces.append(torch.cat(parts, dim=1))
         return torch.cat(pieces)
-
-    def _apart(self, own: Tensor, theirs: Tensor) -> Tensor:
-        """Return how far vectors (q, m, D) are from their query (q, 1, D)."""
-        if self.metric == "euclidean":
-            return (theirs - own).square_().sum(2)
-        return 1 - (theirs * own).sum(2) / (_lengths(theirs) * _lengths(own))
 
 
 class _Block:
@@ -266,10 +256,25 @@ class _Block:
         return most + lost * self.longest + (lengths + lost) * self.lost
 
 
-def _lengths(vectors: Tensor) -> Tensor:
+def apart(own: Tensor, theirs: Tensor, metric: Metric) -> Tensor:
+    """Return how far vectors (q, m, D) are from their query (q, 1, D): distance squared, or 1 - cosine; (q, m)."""
+    if metric == "euclidean":
+        return (theirs - own).square_().sum(2)
+    return 1 - (theirs * own).sum(2) / (lengths(theirs) * lengths(own))
+
+
+def best(distances: Tensor, indices: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the k smallest of distances (Q, m), ascending, with their indices; of equals the smaller index."""
+    # first by index, then, keeping that order among equals, by distance
+    order = indices.argsort(dim=1, stable=True)
+    order = order.gather(1, distances.gather(1, order).argsort(dim=1, stable=True))[:, :k]
+    return distances.gather(1, order), indices.gather(1, order)
+
+
+def lengths(vectors: Tensor) -> Tensor:
     """Return the lengths of vectors, and 1 for those of length 0, so that they can be divided by them."""
-    lengths: Tensor = vectors.norm(dim=-1)
-    return lengths.where(lengths > 0, lengths.new_ones(()))
+    found: Tensor = vectors.norm(dim=-1)
+    return found.where(found > 0, found.new_ones(()))
 
 
 def _largest(scores: Tensor, wanted: int) -> tuple[Tensor, Tensor]:
@@ -290,7 +295,7 @@ def _largest(scores: Tensor, wanted: int) -> tuple[Tensor, Tensor]:
     return values, chosen.gather(1, at // GROUP) * GROUP + at % GROUP
 
 
-def _rows(vectors: NDArray[Any] | Tensor, start: int, stop: int, device: torch.device, what: str) -> Tensor:
+def rows_of(vectors: NDArray[Any] | Tensor, start: int, stop: int, device: torch.device, what: str) -> Tensor:
     """Read some vectors as float32 on a device.
 
     Raises:

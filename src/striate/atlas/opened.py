@@ -38,11 +38,14 @@ def open(path: str | os.PathLike[str], *, source: str | os.PathLike[str] | None 
 
     Raises:
         AtlasError: there is none, it is unfinished or broken, or of another version.
+        ImageError: the pictures are not in `source`.
     """
     for last in (False, True):
         found = store.manifest(path)
         try:
-            return Atlas(Path(path), found, None if source is None else Path(source))
+            held = Atlas(Path(path), found, None if source is None else Path(source))
+            held.pictures.check()
+            return held
         except FileNotFoundError as error:
             # between manifest and arrays a build may have put others in their place: look once more
             if last:
@@ -212,6 +215,14 @@ class Atlas:
             AddressError: they were not kept.
         """
         return self.arrays[f"features-{self._feature_index(place, 'features')}"]
+
+    def feature_file(self, place: str | None = None) -> Path:
+        """Return the file in which the features of a layer lie.
+
+        Raises:
+            AddressError: they were not kept.
+        """
+        return self.folder / f"features-{self._feature_index(place, 'features')}.npy"
 
     def averaged(self, place: str | None = None) -> Array:
         """Return what `features` does, with whole maps averaged: (N, D), on disk, or else worked out, float32.

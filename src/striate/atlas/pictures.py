@@ -19,7 +19,14 @@ from striate.files import shown
 from striate.network import Network
 from striate.spec import InputSpec
 
-__all__ = ["Pictures"]
+__all__ = ["MOVED", "Pictures"]
+
+MOVED = (
+    "If the pictures were moved, say where they are: --atlas-pictures PATH on the command line, "
+    "striate.atlas.open(ATLAS, source=PATH) in Python."
+)
+
+PROBED = 16  # pictures that are looked for where they are said to be
 
 Array = NDArray[Any]
 
@@ -49,6 +56,22 @@ class Pictures:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def check(self) -> None:
+        """Make sure that the pictures are where they are said to have been moved, as far as a few of them tell.
+
+        Raises:
+            ImageError: not one of them is there.
+        """
+        if self._moved is None or self._kept is not None or not len(self):
+            return
+        some = {round(part * (len(self) - 1) / PROBED) for part in range(PROBED + 1)}
+        files = [file for index in sorted(some) if (file := self.path(index)) is not None]
+        if files and not any(file.exists() for file in files):
+            raise ImageError(
+                f"the pictures of the atlas are not in {shown(self._moved)}: there is no {shown(files[0])}. Give the "
+                "folder in which they lie by the names that they had when the atlas was built."
+            )
 
     def name(self, index: int) -> str:
         """Return what to call a picture: its path within the source, or its number there."""
@@ -86,10 +109,7 @@ class Pictures:
                 )
             return source.read(row["index"], self._spec)
         if not file.exists():
-            raise ImageError(
-                f"{shown(file)}, picture {index} of the atlas, is no longer there. If the pictures were moved, say "
-                "where they are: striate.atlas.open(PATH, source=FOLDER)."
-            )
+            raise ImageError(f"{shown(file)}, picture {index} of the atlas, is no longer there. {MOVED}")
         return network.read(file)[0]
 
     def _set(self, number: int, index: int) -> PictureSet:
@@ -106,10 +126,7 @@ class Pictures:
             try:
                 self._sets[number] = dataset.open(**(origin | moved))
             except DataError as error:
-                raise ImageError(
-                    f"{error} If the pictures of the atlas were moved, say where they are: "
-                    "striate.atlas.open(PATH, source=FILE)."
-                ) from error
+                raise ImageError(f"{error} {MOVED}") from error
         return self._sets[number]
 
     def shown(self, index: int, side: int | None = None) -> NDArray[np.uint8]:

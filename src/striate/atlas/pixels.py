@@ -22,7 +22,7 @@ from striate.atlas.opened import Atlas
 from striate.dataset.batches import processors
 from striate.network import Network
 
-__all__ = ["SIDE", "kept", "of_atlas", "of_images"]
+__all__ = ["SIDE", "file_of", "kept", "of_atlas", "of_images"]
 
 SIDE = 32
 PIECE = 256  # pictures read before anyone may stop
@@ -60,7 +60,7 @@ def of_atlas(network: Network, atlas: Atlas) -> NDArray[np.uint8]:
         ImageError: a picture is no longer there, or cannot be read any more.
         Stopped: the user asked to stop.
     """
-    file = _file(atlas)
+    file = file_of(atlas)
     found = _found(file, len(atlas))
     if found is not None:
         return found
@@ -71,14 +71,15 @@ def of_atlas(network: Network, atlas: Atlas) -> NDArray[np.uint8]:
 
 def kept(atlas: Atlas) -> NDArray[np.uint8] | None:
     """Return the small pictures of an atlas as pictures, (N, h, w, 3), where they lie beside it already, else None."""
-    found = _found(_file(atlas), len(atlas))
+    found = _found(file_of(atlas), len(atlas))
     height, width = (max(1, round(length * min(1.0, SIDE / max(atlas.spec.size)))) for length in atlas.spec.size)
     if found is None or found.shape[1] != height * width * 3:
         return None
     return found.reshape(len(found), height, width, 3)
 
 
-def _file(atlas: Atlas) -> Path:
+def file_of(atlas: Atlas) -> Path:
+    """Return the file in which the vectors are kept, once they were worked out."""
     return atlas.path / str(atlas.manifest["data"]) / NAME
 
 

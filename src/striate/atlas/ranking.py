@@ -84,6 +84,10 @@ class Ranking:
         least = torch.where(ordered < 0, ordered ^ 0x7FFFFFFF, ordered).view(torch.float32)
         self.least[spots] = torch.where(last == NOBODY, -torch.inf, least)
 
+    def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+        """Return keys (U, k), places (U, k) and least (U,) themselves, for `one_pass.enter`; on the processor only."""
+        return self._keys.numpy(), self._places.numpy(), self.least.numpy()
+
     def since(self, first: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """Return keys and places of the pictures from `first` on, with nobody in the places of others."""
         keys, places = self._keys.cpu().numpy().copy(), self._places.cpu().numpy().copy()

@@ -106,6 +106,7 @@ def scan(
         device=network.device,
         histograms=job.settings["histograms"],
         classes=job.settings["classes"] and job.labels is not None,
+        pictures=len(job.indices),
     )
     places = np.concatenate([np.arange(share.start, share.stop) for share in mine])
     batches = dataset.stream(
@@ -210,14 +211,16 @@ class _Pass:
 
         def see(place: str, output: Tensor) -> None:
             if place in self.tallied:
-                means = self.tally.see(place, output, total)
+                self.tally.see(place, output, total)
             if place not in self.pooled:
                 return
             arranged = self.pooled[place].arranged(output, total)
             if self.whole:
                 self._keep_whole(kept, wrong, place, arranged)
                 return
-            if place not in self.tallied:
+            if place in self.tallied:
+                means = self.tally.means(place, total)
+            else:
                 means = arranged.float().mean((2, 3)) if arranged.dim() == 4 else arranged.float()
             self._keep_features(kept, wrong, place, arranged, means)
 

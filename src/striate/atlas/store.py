@@ -17,6 +17,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, overload
@@ -27,6 +28,7 @@ from numpy.typing import DTypeLike, NDArray
 from striate.errors import AtlasError, OutputError
 from striate.files import one_line, shown, write_text
 from striate.geometry import Field, Span
+from striate.marked import read_marked
 
 __all__ = [
     "FORMAT",
@@ -74,29 +76,16 @@ def manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     folder = Path(path)
     file = folder / MANIFEST
-    try:
-        found = json.loads(file.read_text("utf-8"))
-    except FileNotFoundError as error:
-        if (folder / "work").is_dir():
-            raise AtlasError(
-                f"the atlas {shown(folder)} is not finished: its build was interrupted or still runs. "
-                "Start the same build again, it goes on where it stopped."
-            ) from error
-        what = "is no atlas (it has no manifest.json)" if folder.is_dir() else "does not exist"
-        raise AtlasError(f"{shown(folder)} {what}. `striate atlas build` makes one.") from error
-    except NotADirectoryError as error:
-        raise AtlasError(f"{shown(folder)} is a file; an atlas is a folder.") from error
-    except (OSError, ValueError) as error:
-        raise AtlasError(f"{shown(file)} cannot be read ({error}). Build the atlas anew in another folder.") from error
-    mark = found.get("format") if isinstance(found, dict) else None
-    if mark != FORMAT:
+    if (folder / "work").is_dir() and not file.exists():
         raise AtlasError(
-            f"{shown(file)} has the format {mark!r}, where this version of Striate reads {FORMAT!r}. "
-            "Open it with the version that wrote it, or build it anew."
+            f"the atlas {shown(folder)} is not finished: its build was interrupted or still runs. "
+            "Start the same build again, it goes on where it stopped."
         )
+    anew = "build the atlas anew in another folder"
+    found = read_marked(file, FORMAT, thing="an atlas", maker="striate atlas build", anew=anew, error=AtlasError)
     if missing := [name for name in _ENTRIES if name not in found]:
         raise AtlasError(f"{shown(file)} is broken: it does not say {', '.join(missing)}. Copy it again.")
-    return found  # type: ignore[no-any-return]  # a dict, as was just seen
+    return found
 
 
 def has(folder: Path, name: str) -> bool:
@@ -183,6 +172,8 @@ def new_data(path: str | os.PathLike[str]) -> Path:
 def write_array(folder: Path, name: str, shape: tuple[int, ...], dtype: DTypeLike, parts: Iterable[Array]) -> None:
     """Write an array piece by piece along its first dimension, so that it need never lie in memory whole.
 
+    It is on the disk for certain only when `commit` is done.
+
     Raises:
         OutputError: it cannot be written.
     """
@@ -197,8 +188,6 @@ def write_array(folder: Path, name: str, shape: tuple[int, ...], dtype: DTypeLik
                 rows += len(part)
                 stream.write(np.ascontiguousarray(part, dtype=kind).data.cast("B") if part.size else b"")
             assert rows == shape[0], (name, rows, shape)
-            stream.flush()
-            os.fsync(stream.fileno())
     except OSError as error:
         raise unwritable(file, error) from error
 
@@ -213,8 +202,6 @@ def write_lines(folder: Path, name: str, rows: Iterable[Mapping[str, Any]]) -> N
     try:
         with file.open("w", encoding="utf-8", newline="\n") as stream:
             stream.writelines(json.dumps(row, ensure_ascii=True) + "\n" for row in rows)
-            stream.flush()
-            os.fsync(stream.fileno())
     except OSError as error:
         raise unwritable(file, error) from error
 
@@ -223,12 +210,41 @@ def commit(path: str | os.PathLike[str], data: Path, entries: Mapping[str, Any])
     """Make a folder of new data the atlas's own: replace the manifest, then remove what is no longer named.
 
     Raises:
-        OutputError: the manifest cannot be written; the atlas is as it was.
+        OutputError: the data do not reach the disk, or the manifest cannot be written; the atlas is as it was.
     """
     folder = Path(path)
-    text = json.dumps({"format": FORMAT, "data": data.name, **entries}, indent=1)
-    write_text(folder / MANIFEST, text + "\n")
+    _settle(data)
+    write_text(folder / MANIFEST, _lines_of({"format": FORMAT, "data": data.name, **entries}))
     remove_others(folder, data.name)
+
+
+def _settle(data: Path) -> None:
+    """Wait until all files of a folder are on the disk; together, as one wait takes hardly less time than all.
+
+    Raises:
+        OutputError: one cannot be written.
+    """
+
+    def settle(file: Path) -> None:
+        try:
+            with file.open("rb+") as stream:
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise unwritable(file, error) from error
+
+    with ThreadPoolExecutor(8, "striate-settling") as pool:
+        list(pool.map(settle, sorted(data.iterdir())))
+
+
+def _lines_of(entries: Mapping[str, Any]) -> str:
+    """Return JSON with a line for each entry, and for each one of a list of them."""
+    lines = []
+    for name, value in entries.items():
+        text = json.dumps(value)
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            text = "[\n  " + ",\n  ".join(map(json.dumps, value)) + "\n ]"
+        lines.append(f" {json.dumps(name)}: {text}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def remove_others(folder: Path, name: str) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.atlas import histogram
+from striate.atlas.compiled import Compiled, compiled_for
 from striate.atlas.ranking import Ranking
 from striate.atlas.reducing import first_maximum, in_order, new_scratch, reduce_map
 from striate.errors import NetworkError
@@ -29,6 +30,7 @@ class _Part:
 
     layer: Layer
     units: slice
+    size: tuple[int, int] | None  # of the map
     positions: int  # of the map; 1 for a vector
 
 
@@ -48,6 +50,7 @@ class Tally:
         device: torch.device,
         histograms: bool,
         classes: bool,
+        pictures: int = 0,
     ) -> None:
         """Make room.
 
@@ -58,13 +61,14 @@ class Tally:
             device: where the statistics live.
             histograms: count the values.
             classes: add the maps' means up by class.
+            pictures: of the whole job, which tell whether `compiled` operations pay.
         """
         self._parts: dict[str, _Part] = {}
         start = 0
         for layer in layers:
             height, width = layer.map_size or (1, 1)
             units = slice(start, start + layer.channels)
-            self._parts[layer.address] = _Part(layer, units, height * width)
+            self._parts[layer.address] = _Part(layer, units, layer.map_size, height * width)
             start += layer.channels
         self.units = start
         self._device = device
@@ -73,11 +77,24 @@ class Tally:
         self._values, self._sums, self._squares = (torch.zeros(shape, device=device) for _ in range(3))
         self._places = torch.full(shape, -1, dtype=torch.int32, device=device)
         self._wanted = torch.zeros(batch, dtype=torch.bool, device=device)
-        sizes = [part.positions for part in self._parts.values() for _ in range(part.layer.channels)]
-        self._positions = torch.tensor(sizes, dtype=torch.float64, device=device)
+        sizes = torch.tensor([part.positions for part in self._parts.values()], dtype=torch.float64)
+        channels = torch.tensor([part.layer.channels for part in self._parts.values()], dtype=torch.int64)
+        self._positions = sizes.repeat_interleave(channels).to(device)
         # these two live on from share to share: what cannot enter them cannot enter the atlas
         self._top = Ranking(start, top, device)
         self._bottom = Ranking(start, top, device)
+        numbers = pictures * sum(part.positions * part.layer.channels for part in self._parts.values())
+        operations = compiled_for(numbers, device)
+        self._compiled = operations and Compiled(
+            operations,
+            self._top.least,
+            self._bottom.least,
+            self._wanted,
+            self._values,
+            self._sums,
+            self._squares,
+            self._places,
+        )
         self._counts = torch.zeros(start * histogram.BINS, dtype=torch.int32, device=device) if histograms else None
         self._offsets = torch.arange(start, device=device) * histogram.BINS
         self._by_class = classes
@@ -115,7 +132,7 @@ class Tally:
         self._wanted.zero_()
         self._wanted[: len(wanted)] = torch.tensor(wanted, dtype=torch.bool, device=self._device)
 
-    def see(self, place: str, output: Tensor, count: int) -> Tensor:
+    def see(self, place: str, output: Tensor, count: int) -> None:
         """Take note of the output of a layer for the pictures of a batch.
 
         Args:
@@ -123,16 +140,13 @@ class Tally:
             output: what its module gave, before anything else could write into it; not kept.
             count: pictures in the batch.
 
-        Returns:
-            The mean of each map, (count, C), float32.
-
         Raises:
             NetworkError: the output is not what the layer gave when the network was traced.
         """
         part = self._parts[place]
         layer, units = part.layer, part.units
         arranged = layer.arranged(output, count)
-        size = layer.map_size
+        size = part.size
         if arranged.shape[1] != layer.channels or (size is not None and tuple(arranged.shape[2:]) != size):
             raise NetworkError(
                 f"layer {place!r} gives {' x '.join(map(str, arranged.shape[1:]))} for these pictures and "
@@ -143,7 +157,10 @@ class Tally:
             self._values[:count, units] = values
             self._sums[:count, units] = values
             self._squares[:count, units] = values * values
-            return values
+            return
+        if self._compiled is not None:
+            self._compiled.reduce(arranged, units.start)
+            return
         maps = in_order(arranged)
         columns, sums, squares = reduce_map(maps, self._scratch)
         values = columns.amax(1)
@@ -161,7 +178,11 @@ class Tally:
         else:  # to count those that enter would wait for the device at every layer
             everything = torch.ones_like(entering).nonzero(as_tuple=True)
             self._places[:count, units] = first_maximum(maps, columns, *everything).view(count, -1)
-        return sums / part.positions
+
+    def means(self, place: str, count: int) -> Tensor:
+        """Return the mean of each map that was seen last of a layer, (count, C), float32."""
+        part = self._parts[place]
+        return self._sums[:count, part.units] / part.positions
 
     def unusable(self, count: int) -> dict[int, str]:
         """Return the pictures of a batch that cannot be settled: their rows, and which layer is the reason.
@@ -193,8 +214,12 @@ class Tally:
         values, sums, squares = self._values[:count], self._sums[:count], self._squares[:count]
         values += 0.0  # makes 0 of -0, which ranks lower by its bits
         numbers = torch.from_numpy(pictures).to(self._device)
-        self._top.enter(values, numbers, self._places[:count])
-        self._bottom.enter(-values + 0.0, numbers, self._places[:count])
+        if self._compiled is not None:
+            self._compiled.enter(self._top, False, pictures)
+            self._compiled.enter(self._bottom, True, pictures)
+        else:
+            self._top.enter(values, numbers, self._places[:count])
+            self._bottom.enter(-values + 0.0, numbers, self._places[:count])
         wide = sums.double()
         self._total += wide.sum(0)
         self._total_squares += squares.double().sum(0)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from striate.cli.context import PICTURES
 from striate.cli.source import SOURCES, Source, source_options
 from striate.errors import OptionError
 
@@ -17,12 +18,20 @@ __all__ = ["again"]
 @source_options
 @click.argument("pictures", metavar="[PICTURE]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
+    "--atlas-pictures",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="PATH",
+    help=PICTURES,
+)
+@click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Where the result goes (.png, .json, .npz); beside the old one, with -again in its name, unless given.",
 )
-def again(file: Path, source: Source, pictures: tuple[Path, ...], out: Path | None) -> None:
+def again(
+    file: Path, source: Source, pictures: tuple[Path, ...], atlas_pictures: Path | None, out: Path | None
+) -> None:
     """Make a result again that a lens saved as .png, .json or .npz.
 
     FILE says which lens, with which options and targets; the network has to be the one that made it, and the
@@ -38,7 +47,7 @@ def again(file: Path, source: Source, pictures: tuple[Path, ...], out: Path | No
     if out.suffix.lower() not in SUFFIXES:
         raise OptionError(f"--out {out}: the name must end in one of {', '.join(SUFFIXES)}.")
     paths = find_images(pictures) if pictures else []
-    result = make_again(file, source.load(), paths or None)
+    result = make_again(file, source.load(), paths or None, atlas_pictures=atlas_pictures)
     click.echo(result.recipe.sentence())
     for note in result.recipe.notes:
         click.echo(note)

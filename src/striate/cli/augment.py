@@ -64,7 +64,7 @@ def augment(
     seed: int,
     out: Path,
 ) -> None:
-    r"""Show what augmentation does to your own pictures, before you train with it.
+    """Show what augmentation does to your own pictures, before you train with it.
 
     FOLDER is a folder of pictures, a .csv table, an .npz archive, a .npy array or a picture. Each row is a picture, as
     it is and as some epochs of training would show it; below, every option by itself.
@@ -73,7 +73,7 @@ def augment(
     striate augment flowers/ --augment photos --out sheet.png
     striate augment digits.npz --augment lecture
     striate augment flowers/ --augment rotation=10,shift=0.1,flip --size 64
-    """
+    """  # noqa: D301 (click wants the character, not its name)
     from striate import dataset
     from striate.files import shown
     from striate.learn.pictures.augment import Augment

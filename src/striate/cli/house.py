@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from striate.cli.context import atlas_options
 from striate.cli.source import Source
 from striate.errors import MissingExtraError
 
 if TYPE_CHECKING:
+    from striate.atlas import Atlas
     from striate.web.house import House
 
 __all__ = ["check_extra", "house_options", "open_house", "sample_pictures"]
@@ -21,7 +23,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def house_options(command: Command) -> Command:
     """Add --pictures, --atlas, --sheets and --compare, which come as `pictures`, `atlas`, `sheets` and `compare`."""
-    options = [
+    options: list[Callable[[Any], Any]] = [
         click.option(
             "--pictures",
             metavar="PATH",
@@ -30,12 +32,7 @@ def house_options(command: Command) -> Command:
             help="What the page shows: a file or folder; several times for several. Photographs that come along unless "
             "given.",
         ),
-        click.option(
-            "--atlas",
-            metavar="FOLDER",
-            type=click.Path(exists=True, file_okay=False, path_type=Path),
-            help="What the network saw in a data set: made by `striate atlas build`.",
-        ),
+        atlas_options("What the network saw in a data set: made by `striate atlas build`."),
         click.option(
             "--sheets",
             metavar="FOLDER",
@@ -50,7 +47,7 @@ def house_options(command: Command) -> Command:
 
 
 def open_house(
-    source: Source, *, pictures: tuple[Path, ...], atlas: Path | None, sheets: Path | None, compare: str | None
+    source: Source, *, pictures: tuple[Path, ...], atlas: Atlas | Path | None, sheets: Path | None, compare: str | None
 ) -> House:
     """Load what is to be shown, and say what should be known about it.
 

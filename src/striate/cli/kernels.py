@@ -86,7 +86,7 @@ def _padding(text: str) -> int | str | tuple[int, ...]:
     help="Where the result goes: .png for the sheet, .json for the numbers, .npz for the arrays.",
 )
 def kernels(picture: Path | None, listed: bool, kernel: str | None, out: Path, **options: Any) -> None:
-    r"""Lay kernels that people have written by hand on a picture.
+    """Lay kernels that people have written by hand on a picture.
 
     Without options: the comparison of simple edge, Sobel, Prewitt and Kirsch, of blur 3 and 9, of sharpening by 2
     and 8, with the gradient of the picture and where an edge is found. Each map stands beside its kernel's numbers.
@@ -99,7 +99,7 @@ def kernels(picture: Path | None, listed: bool, kernel: str | None, out: Path, *
     striate kernels cat.jpg --surface --by-height
     striate kernels --kernel laplacian --matrix 6x6
     striate kernels --kernel blur --connections 9 --layers 3 --padding same
-    """
+    """  # noqa: D301 (click wants the character, not its name)
     from striate.results.base import SUFFIXES
 
     if listed:

@@ -11,6 +11,7 @@ import click
 
 from striate import registry
 from striate.address import GRAMMAR
+from striate.cli.context import atlas_parameters
 from striate.cli.source import SOURCES, Source, source_options
 from striate.cli.words import check_layers, sort_words
 from striate.errors import OptionError
@@ -91,15 +92,8 @@ def _make_command(info: LensInfo) -> click.Command:
             more = "Several times for several."
         own.append(_make_option(option, metavar="ADDRESS", more=more))
     if "atlas" in info.needs:
-        own.append(
-            click.Option(
-                ["--atlas"],
-                type=click.Path(file_okay=False, path_type=Path),
-                metavar="FOLDER",
-                required="atlas" in info.required,
-                help="The atlas of this network to look in; striate atlas build makes one.",
-            )
-        )
+        what = "The atlas of this network to look in; striate atlas build makes one."
+        own += atlas_parameters(what, required="atlas" in info.required)
     own += [_make_option(option, more="Several times for several values.") for option in info.options]
     own.append(
         click.Option(

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from striate.cli.context import atlas_options
 from striate.cli.source import SOURCES, Source, source_options
 
 if TYPE_CHECKING:
+    from striate.atlas import Atlas
     from striate.network import Network
 
 __all__ = ["look"]
@@ -39,14 +41,9 @@ __all__ = ["look"]
     show_default=True,
     help="Say under each explanation how far to believe it; takes about as long again.",
 )
-@click.option(
-    "--atlas",
-    metavar="FOLDER",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Put the pictures in the context of a data set: what `striate atlas build` made with this network.",
-)
+@atlas_options("Put the pictures in the context of a data set: what `striate atlas build` made with this network.")
 def look(
-    source: Source, pictures: tuple[Path, ...], out: Path, target: str | None, trust: bool, atlas: Path | None
+    source: Source, pictures: tuple[Path, ...], out: Path, target: str | None, trust: bool, atlas: Atlas | Path | None
 ) -> None:
     """Look at pictures (files or folders) with a network, and write a report."""
     write_report(source, pictures, out, target, trust=trust, atlas=atlas)
@@ -59,7 +56,7 @@ def write_report(
     target: str | None = None,
     *,
     trust: bool = True,
-    atlas: Path | Callable[[Network], Path] | None = None,
+    atlas: Atlas | Path | Callable[[Network], Path] | None = None,
 ) -> None:
     """Look at the pictures, in the context of an atlas (or what makes it), and print where the report is."""
     from striate.images import find_images

@@ -29,7 +29,7 @@ def _many(text: str) -> int:
     "rank-nets",
     short_help="Which architecture to train, by random weights.",
     epilog="FOLDER is what `striate train` takes: a folder of class folders, a table, an .npz archive. Without --nets "
-    "and --net ten small rows of layers are ranked, which differ in filter size, pooling and depth.",
+    "and --net twelve single layers of filters are ranked, which differ in size, number and step, and in pooling.",
 )
 @click.argument("pictures", metavar="FOLDER", type=_PATH)
 @click.option("--nets", metavar="A,B,C", help="Networks by name, as for striate train: cnn2,resnet20,timm:resnet18.")
@@ -56,6 +56,10 @@ def _many(text: str) -> int:
               help="Times that the random weights are drawn; the mean counts.")  # fmt: skip
 @click.option("--epochs", type=click.IntRange(min=1), metavar="N", default=10, show_default=True,
               help="Of each training.")  # fmt: skip
+@click.option("--batch", type=click.IntRange(min=1), metavar="N",
+              help="Pictures in one step of a training. [default: 128 of small ones, 32 of large ones]")  # fmt: skip
+@click.option("--pictures", "most", type=click.IntRange(min=1), metavar="N",
+              help="Train on so many of them only, of each class its share. [default: all]")  # fmt: skip
 @click.option("--size", type=click.IntRange(min=1), metavar="N", help="Side of the pictures in pixels.")
 @click.option("--validation", metavar="FOLDER", help="Other pictures to validate on, or the name of a part of FOLDER.")
 @click.option("--share", type=float, metavar="NUMBER", default=0.2, show_default=True,
@@ -85,6 +89,10 @@ def rank_nets(pictures: Path, nets: str | None, rows: tuple[str, ...], out: Path
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if chosen:
         given["nets"] = chosen
+    if "most" in given:
+        given["pictures"] = given.pop("most")
+    if "batch" in given:
+        given["settings"] = {"batch": given.pop("batch")}
     with progress.listen(hear):
         found = rank(pictures, out=out, **given)
     for note in found.recipe.notes:

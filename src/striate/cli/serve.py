@@ -17,6 +17,7 @@ from striate.cli.source import SOURCES, Source, source_options
 from striate.errors import OptionError
 
 if TYPE_CHECKING:
+    from striate.atlas import Atlas
     from striate.web.house import House
 
 __all__ = ["PORT", "serve", "serve_house"]
@@ -40,7 +41,7 @@ PORT = 8765
 @click.option("--open", "opens", is_flag=True, help="Open the page in the browser.")
 def serve(
     source: Source,
-    atlas: Path | None,
+    atlas: Atlas | Path | None,
     pictures: tuple[Path, ...],
     sheets: Path | None,
     compare: str | None,
@@ -83,6 +84,7 @@ def serve_house(
 
     from striate.web.app import application
     from striate.web.guarding import is_loopback
+    from striate.web.server import Server
 
     if token is not None and not token.strip():
         raise OptionError("--token is empty: leave it out, or give one that is hard to guess.")
@@ -111,7 +113,7 @@ def serve_house(
         threading.Timer(0.5, webbrowser.open, [address]).start()
     # Ctrl-C is how it is meant to end; uvicorn hands it on when all is closed
     with listening, contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listening])
+        Server(house, config).run(sockets=[listening])
 
 
 def _listen(host: str, port: int) -> socket.socket:

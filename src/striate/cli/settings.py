@@ -41,6 +41,8 @@ _WORDS = {
     "of each colour over the training pictures), pixel (of each pixel), model (what the network says), none (values "
     "from 0 to 1 as they are). [default: channel for a new network, model for one with weights]",
     "share": "Share of each class that is set aside for validation, where FOLDER has no part for it. [default: 0.2]",
+    "together": "What lies on one side when a share is set aside: near (pictures that look nearly the same, copies "
+    "too), or copies.",
     "frozen": "A layer, or weight, that does not learn. Several times for several.",
     "precision": "float32, bfloat16 (half as exact, faster where the hardware has it), or auto.",
     "compile": "Let torch.compile make the network faster: takes minutes first, for long trainings.",

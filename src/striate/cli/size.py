@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import click
@@ -14,8 +15,17 @@ if TYPE_CHECKING:
 __all__ = ["size"]
 
 
+def _length(text: str) -> int:
+    """Read the length of one axis."""
+    try:
+        return int(text)
+    except ValueError:
+        hint = " Take one axis at a time." if re.fullmatch(r"\d+[xX×,]\d+", text) else ""
+        raise click.BadParameter(f"{text!r} is no whole number.{hint}") from None
+
+
 @click.command("size", short_help="How large the output of a kernel is; does it fit?")
-@click.argument("length", type=int)
+@click.argument("length", type=_length)
 @click.option("--kernel", type=int, required=True, metavar="N", help="Taps of the kernel.")
 @click.option("--stride", type=int, default=1, show_default=True, metavar="N", help="Elements between two windows.")
 @click.option("--padding", type=int, default=0, show_default=True, metavar="N", help="Elements on each side.")

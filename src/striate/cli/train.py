@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 _PATH = click.Path(path_type=Path)
-_GOING_ON = ("time_limit", "device", "storage", "cache", "workers", "tensorboard", "validation")
+_GOING_ON = ("time_limit", "factory", "device", "storage", "cache", "workers", "tensorboard", "validation")
 _FINDING = ("optimizer", "momentum", "weight_decay", "batch", "augment", "smoothing", "frozen", "precision", "seed",
-            "standardize", "share")  # fmt: skip
+            "standardize", "share", "together")  # fmt: skip
 
 
 def _size(text: str) -> int | tuple[int, int]:
@@ -58,7 +58,13 @@ class _Train(click.Command):
     "--net",
     metavar="NAME",
     help="What is trained: a network of Striate (cnn2, resnet20, resnet18, vgg-c, "
-    "...), torchvision:NAME, timm:NAME, a saved network, or the folder of a run, which gets a new last layer.",
+    "...), torchvision:NAME, timm:NAME, your own code (file.py:Class, package.module:function; called without "
+    "arguments), a saved network, or the folder of a run, which gets a new last layer.",
+)
+@click.option(
+    "--factory",
+    metavar="MODULE:FUNCTION",
+    help="What builds the network of a run or file of your own, with --net RUN or --resume: file.py:Class.",
 )
 @click.option(
     "--out",
@@ -196,6 +202,10 @@ def _go_on(given: dict[str, Any]) -> Run:
 def _begin(given: dict[str, Any], *, resume: bool) -> tuple[Run, tuple[str, ...]]:
     """Make the network that is asked for, and train it; return also which of the run's notes were told before."""
     _need(given, "pictures", "out", *(() if "recipe" in given else ("net",)))
+    from striate.learn.folder import Folder
+
+    if not resume and _speaks():
+        Folder(given["out"]).check_free()  # said before pictures are looked at
     network, parts, settings = _prepared(given)
     from striate.learn.loop import fit
 
@@ -206,6 +216,7 @@ def _begin(given: dict[str, Any], *, resume: bool) -> tuple[Run, tuple[str, ...]
 
 def _prepared(given: dict[str, Any]) -> tuple[Network, Split, dict[str, Any]]:
     """Return the network, the pictures and the settings that the options ask for."""
+    from striate.learn.beginning import refuse_ignored
     from striate.learn.pictures.split import split
     from striate.learn.recipes import recipe
     from striate.learn.settings import Settings
@@ -217,7 +228,10 @@ def _prepared(given: dict[str, Any]) -> tuple[Network, Split, dict[str, Any]]:
     settings: dict[str, Any] = {}
     if "recipe" in given:
         chosen = recipe(given["recipe"])
-        settings = chosen.settings.to_dict()
+        said = {name: value for name, value in given.items() if name in known}
+        settings = chosen.changed(net=given.get("net"), **said).settings.to_dict()
+        for words in chosen.given_up(net=given.get("net"), **said):
+            _tell(words)
         given.setdefault("net", chosen.net)
     settings |= {name: value for name, value in given.items() if name in known}
     Settings(**settings)  # what is wrong is said before pictures are looked at
@@ -233,7 +247,9 @@ def _prepared(given: dict[str, Any]) -> tuple[Network, Split, dict[str, Any]]:
         share=0.2 if share is None else share,
         seed=seed,
         labels=given.get("labels"),
+        together=settings.get("together", "near"),
     )
+    refuse_ignored(parts, share, settings.get("together", "near"))
     for note in parts.notes:
         _tell(note)
     channels, size = given.get("channels"), given.get("size")
@@ -251,6 +267,7 @@ def _prepared(given: dict[str, Any]) -> tuple[Network, Split, dict[str, Any]]:
         pretrained=pretrained,
         initial=given.get("initial"),
         seed=seed,
+        factory=given.get("factory"),
     )
     for note in network.notes:
         _tell(note)
@@ -283,7 +300,7 @@ def _find(given: dict[str, Any]) -> None:
     """Draw the curve of the learning-rate finder."""
     _need(given, "pictures", *(() if "recipe" in given else ("net",)))
     others = ("pictures", "net", "out", "recipe", "size", "channels", "pretrained", "initial", "validation", "labels",
-              "device")  # fmt: skip
+              "device", "factory")  # fmt: skip
     if strange := [name for name in given if name not in (*_FINDING, *others)]:
         raise OptionError(
             f"{', '.join(map(_flag, strange))} would be ignored by --find-rate, which trains for some steps only. "
@@ -298,12 +315,8 @@ def _find(given: dict[str, Any]) -> None:
         )
     network, parts, settings = _prepared(given)
     from striate.learn.descent.finder import find_rate
-    from striate.learn.pictures.standardize import standardized
 
-    network.spec = standardized(network.spec, parts.train, parts.train_indices, settings.pop("standardize"))
-    taken = {name: settings[name] for name in _FINDING if name in settings and name not in ("standardize", "share")}
-    if taken.get("batch") is None:
-        taken.pop("batch", None)
+    taken = {name: settings[name] for name in _FINDING if name in settings and name not in ("share", "together")}
     found = find_rate(network, parts, **taken)
     if _speaks():
         click.echo(found.caption())
@@ -315,6 +328,7 @@ def _find(given: dict[str, Any]) -> None:
 def _say_end(run: Run, told: tuple[str, ...]) -> None:
     """Say what came out, and what to type next."""
     from striate.files import shown
+    from striate.learn.starting.naming import is_own
     from striate.results.words import count
 
     for note in run.notes:
@@ -326,8 +340,10 @@ def _say_end(run: Run, told: tuple[str, ...]) -> None:
         _tell(f"{count(len(skipped), 'picture')} could not be read ({names}); why is in {why}.")
     click.echo(f"{run.sentence()[:1].upper()}{run.sentence()[1:]}.")
     place = shown(run.path)
-    click.echo(f"Look at pictures with it:  striate look {place} PICTURE...")
-    click.echo(f"Curves, mistakes and why:  striate report {place}")
+    factory = run.about["network"]["factory"]
+    own = f" --factory {shown(factory)}" if factory is not None and is_own(factory) else ""
+    click.echo(f"Look at pictures with it:  striate look {place} PICTURE...{own}")
+    click.echo(f"Curves, mistakes and why:  striate report {place}{own}")
     if not run.finished:
-        click.echo(f"Go on:                     striate train --resume --out {place}")
+        click.echo(f"Go on:                     striate train --resume --out {place}{own}")
     click.echo(place)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
 from striate.errors import DataError, OptionError
 from striate.files import write_bytes
@@ -29,13 +28,14 @@ from striate.learn.pictures.standardize import standardized
 from striate.learn.precision import precision_for
 from striate.learn.ranks import Ranks
 from striate.learn.settings import Settings
+from striate.learn.starting.start import settle_lazy
 from striate.learn.step import Stepper
 from striate.learn.taking_up import about
 from striate.network import Network
 from striate.results.words import count
 from striate.spec import InputSpec
 
-__all__ = ["Way", "check", "parts_of", "place", "rest", "train_from"]
+__all__ = ["Way", "check", "parts_of", "place", "refuse_ignored", "rest", "train_from"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,11 @@ def parts_of(train: Any, validation: Any, labels: Any, settings: Settings) -> Sp
                 raise OptionError(f"{name} would be ignored: the split that was given says it already.")
         parts = train
     else:
-        parts = split(train, validation, share=settings.validation_share, seed=settings.seed, labels=labels)
+        parts = split(
+            train, validation, share=settings.validation_share, seed=settings.seed, labels=labels,
+            together=settings.together,
+        )  # fmt: skip
+        refuse_ignored(parts, settings.share, settings.together)
     if parts.validation is None:
         if settings.monitor in ("accuracy", "loss"):
             raise OptionError(
@@ -69,16 +73,28 @@ def parts_of(train: Any, validation: Any, labels: Any, settings: Settings) -> Sp
     return parts
 
 
+def refuse_ignored(parts: Split, share: float | None, together: str) -> None:
+    """Refuse to set a share aside where the pictures to validate on are given.
+
+    Raises:
+        OptionError: it would be ignored.
+    """
+    if parts.validation is None or parts.together:
+        return
+    for name, given in (("share", share is not None), ("together", together != "near")):
+        if given:
+            raise OptionError(
+                f"{name} would be ignored: the pictures to validate on are given ({parts.validation.description}), so "
+                f"no share is set aside. Leave it out{', or open the training part alone' * (share == 0)}."
+            )
+
+
 def place(network: Network, ranks: Ranks) -> None:
     """Put the module where it is trained, in the numbers and the order in which that is fast."""
     if ranks.count > 1 and network.device.type == "cuda":
         torch.cuda.set_device(ranks.local)
         network.to(torch.device("cuda", ranks.local))
-    if any(is_lazy(weight) for weight in network.module.parameters()):
-        network.module.eval()  # a first picture tells lazy layers how large they are
-        spec = network.spec
-        with torch.no_grad():
-            network.module(torch.zeros(1, spec.channels, spec.height, spec.width, device=network.device))
+    settle_lazy(network)
     if network.dtype != torch.float32:
         network.module.float()  # steps are too small for halves of numbers
     for weight in network.module.parameters():
@@ -126,6 +142,7 @@ def train_from(
     saved: state.Saved | None,
     ranks: Ranks,
     stack: ExitStack,
+    notes: Sequence[str] = (),
 ) -> None:
     """Train from where it is to the end."""
     before = network.spec, network.class_names
@@ -145,7 +162,7 @@ def train_from(
         wake(network.module, settings.frozen)
         course = _course(network, parts, settings, way, folder, lasting, precision, ranks, stack, saved)
         if saved is None:
-            written["notes"] = [*parts.notes, *course.notes]
+            written["notes"] = [*notes, *parts.notes, *course.notes]
             ranks.from_first(lambda: _write_first(folder, written, parts))
             course.begin()
         else:

@@ -148,7 +148,11 @@ class Course:
 
     def begin(self) -> None:
         """Keep the first weights."""
-        if self._settings.keep and self._ranks.first:
+        if not self._ranks.first:
+            return
+        if not self._settings.keep:  # of a training that was begun here before and came to nothing
+            self._folder.checkpoint(0).unlink(missing_ok=True)
+        else:
             self._write(lambda: write_bytes(self._folder.checkpoint(0), self._bytes(0)), 1)
 
     # --- epoch after epoch
@@ -408,7 +412,8 @@ class Course:
         where = shown(self._folder.path)
         if not done:
             return (
-                f"No epoch was over yet: in {where} there is nothing to go on from; resume=True (--resume) begins anew."
+                f"No epoch was over yet: in {where} there is nothing to go on from. Training into it again begins "
+                "anew, with whatever settings are given."
             )
         return (
             f"The first {count(done, 'epoch')} {'is' if done == 1 else 'are'} kept in {where} (best: epoch "

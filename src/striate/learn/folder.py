@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from striate.errors import OutputError, TrainingError
-from striate.files import one_line, shown, write_text
+from striate.files import shown, write_text
 from striate.locking import locked
+from striate.marked import read_marked
 
 __all__ = ["FORMAT", "Folder"]
 
@@ -114,28 +115,24 @@ class Folder:
         """Whether there is a run, however far it came."""
         return self.settings.is_file()
 
+    def unborn(self) -> bool:
+        """Whether there is a training of which no epoch was ever over, so that there is nothing to lose or to go on."""
+        return self.exists() and not self.state.exists() and not self.network.exists()
+
+    def clear_unborn(self) -> None:
+        """Remove what people would read of such a training; the rest is written over when the next one begins."""
+        for file in (self.history, self.skipped):
+            file.unlink(missing_ok=True)
+
     def about(self) -> dict[str, Any]:
         """Read settings.json.
 
         Raises:
             TrainingError: there is no run, or it is broken or of another version.
         """
-        try:
-            found = json.loads(self.settings.read_text("utf-8"))
-        except FileNotFoundError as error:
-            what = "is no run (it has no settings.json)" if self.path.is_dir() else "does not exist"
-            raise TrainingError(f"{shown(self.path)} {what}. `striate train` makes one.") from error
-        except NotADirectoryError as error:
-            raise TrainingError(f"{shown(self.path)} is a file; a run is a folder.") from error
-        except (OSError, ValueError) as error:
-            raise TrainingError(f"{shown(self.settings)} cannot be read ({one_line(error)}). Train anew.") from error
-        mark = found.get("format") if isinstance(found, dict) else None
-        if mark != FORMAT:
-            raise TrainingError(
-                f"{shown(self.settings)} has the format {mark!r}, where this version of Striate reads {FORMAT!r}. Open "
-                "it with the version that wrote it."
-            )
-        return found  # type: ignore[no-any-return]  # a dict, as was just seen
+        return read_marked(
+            self.settings, FORMAT, thing="a run", maker="striate train", anew="train anew", error=TrainingError
+        )
 
     def write_about(self, about: Mapping[str, Any]) -> None:
         """Write settings.json."""
@@ -149,6 +146,8 @@ class Folder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise OutputError(f"{shown(self.path)} is a file; a run needs a folder. Give another name.")
+        if self.unborn():
+            return
         if self.exists():
             raise OutputError(
                 f"there is a run in {shown(self.path)} already; it is not overwritten. Go on with it (resume=True, "

@@ -26,7 +26,7 @@ from striate.learn.pictures.split import Split
 from striate.learn.ranks import ranks_here
 from striate.learn.run import Run
 from striate.learn.settings import Settings
-from striate.learn.taking_up import best_weights, is_over, saved_in
+from striate.learn.taking_up import begun_anew, best_weights, finish, is_over, saved_in
 from striate.network import Network
 from striate.results.words import count
 from striate.spec import InputSpec
@@ -60,6 +60,7 @@ def fit(
     augment: Augment | str | Mapping[str, Any] | None = None,
     standardize: str = "model",
     share: float | None = None,
+    together: str = "near",
     frozen: str | Sequence[str] = (),
     precision: str = "auto",
     compile: bool = False,
@@ -91,12 +92,13 @@ def fit(
             val/; a table, an archive, a set.
         validation: more such pictures, to validate on; where it is None and `train` has no part for it, a share of
             `train` is set aside.
-        out: the folder of the run. It must not be there yet, or be empty. When None a temporary one, which lives as
-            long as the `Run` that is returned; then nothing can be gone on with.
+        out: the folder of the run. It must not be there yet, or be empty, or hold a training of which no epoch was over
+            (its first loss was no number, say), which is begun anew with whatever settings are given. When None a
+            temporary one, which lives as long as the `Run` that is returned; then nothing can be gone on with.
         epochs: see `Settings` for this and all that follow, up to `seed`.
         labels: a table of the pictures' labels, as `striate.dataset.open` takes it.
         resume: go on with the run that is in `out`, with the same settings (`time_limit`, `patience` and `keep` may be
-            others); where there is none yet, begin.
+            others); where there is none yet, or one of which no epoch was over, begin.
         storage: where decoded pictures are kept: "memory", "disk", "stream" (nowhere), or "auto" by their size.
         cache: folder for those on disk, where later runs find them; a temporary file when None.
         workers: threads that decode.
@@ -120,9 +122,9 @@ def fit(
         "weight_decay": weight_decay, "optimizer_options": optimizer_options or {}, "groups": groups or {},
         "schedule": schedule, "warmup": warmup, "schedule_options": schedule_options or {}, "smoothing": smoothing,
         "class_weights": class_weights, "clip": clip, "average": average, "augment": augment,
-        "standardize": standardize, "share": share, "frozen": frozen, "precision": precision, "compile": compile,
-        "validate_every": validate_every, "monitor": monitor, "patience": patience, "time_limit": time_limit,
-        "keep": keep, "seed": seed,
+        "standardize": standardize, "share": share, "together": together, "frozen": frozen, "precision": precision,
+        "compile": compile, "validate_every": validate_every, "monitor": monitor, "patience": patience,
+        "time_limit": time_limit, "keep": keep, "seed": seed,
     }  # fmt: skip
     settings = Settings(**chosen)
     began = time.monotonic()
@@ -141,24 +143,30 @@ def fit(
         if temporary and ranks.first:
             cleared.callback(shutil.rmtree, folder.path, ignore_errors=True)
 
-        def hold() -> bool:
+        def hold() -> tuple[bool, list[str]]:
             if not temporary and not (resume and folder.exists()):
                 folder.check_free()
             stack.enter_context(folder.held())
-            return folder.exists()
+            if not folder.unborn():
+                return folder.exists(), []
+            told = begun_anew(folder, settings, asked=resume)
+            folder.clear_unborn()
+            return False, told
 
-        there = ranks.from_first(hold)
+        there, notes = ranks.from_first(hold)
         parts = parts_of(train, validation, labels, settings)
         place(network, ranks)
         check(network, parts, settings, ranks)
         saved = saved_in(folder, network, parts, settings, ranks) if there else None
         if saved is not None and is_over(saved, settings):
             state.fill(network.module, best_weights(folder, saved))
+            done = saved
+            ranks.from_first(lambda: finish(folder, done))
             rest(network, InputSpec.from_dict(folder.about()["spec"]), parts)
-            return Run(folder.path, trained=network, notes=[OVER])
-        train_from(network, parts, settings, way, folder, not temporary, saved, ranks, stack)
+            return Run(folder.path, trained=network, notes=[OVER], parts=parts)
+        train_from(network, parts, settings, way, folder, not temporary, saved, ranks, stack, notes)
         ranks.from_first(lambda: None)  # until the first one has written everything
-        run = Run(folder.path, trained=network)
+        run = Run(folder.path, trained=network, parts=parts)
         if temporary and ranks.first:
             cleared.pop_all()
             weakref.finalize(run, shutil.rmtree, folder.path, ignore_errors=True)

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from striate.errors import OptionError, TrainingError
+from striate.errors import DataError, OptionError, TrainingError
 from striate.files import shown
 from striate.learn import state
 from striate.learn.folder import Folder
@@ -79,6 +79,9 @@ class Run:
         *,
         trained: Network | None = None,
         notes: Sequence[str] = (),
+        parts: Split | None = None,
+        train: Any = None,
+        validation: Any = None,
     ) -> None:
         """Read the folder of a run; `Run.open` says it shorter.
 
@@ -86,6 +89,10 @@ class Run:
             path: the folder.
             trained: the network that was trained, from which its others can be made.
             notes: more to say about it.
+            parts: the pictures that it was trained on just now.
+            train: where its pictures are now, if not where they were: a set, or what `striate.dataset.open` takes.
+                What was in memory only has to be given.
+            validation: likewise, where they are of another source.
 
         Raises:
             TrainingError: there is no run, or it cannot be read.
@@ -94,18 +101,25 @@ class Run:
         self._folder = Folder(path)
         self._trained = trained
         self._notes = tuple(notes)
+        self._parts, self._train, self._validation = parts, train, validation
         self.about: dict[str, Any] = self._folder.about()
         there = self._folder.state.exists()
         self._record: dict[str, Any] = state.record_of(self._folder.state) if there else {}
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Run:
+    def open(cls, path: str | os.PathLike[str], *, train: Any = None, validation: Any = None) -> Run:
         """Open the folder of a run.
+
+        Args:
+            path: the folder.
+            train: where its pictures are now, if not where they were; what was in memory only has to be given, as
+                `striate.dataset.open(images, labels=labels)`.
+            validation: likewise, where they are of another source.
 
         Raises:
             TrainingError: there is no run, or it cannot be read.
         """
-        return cls(path)
+        return cls(path, train=train, validation=validation)
 
     def __repr__(self) -> str:
         return f"Run({shown(self.path)}, {self.sentence()})"
@@ -177,9 +191,16 @@ class Run:
         """Which pictures it is trained on, and which it is validated on; they are looked for where they were.
 
         Raises:
-            DataError: they are not there any more, or were in memory only.
+            DataError: they are not there any more, or were in memory only; `Run.open` takes them again.
         """
-        return Split.load(self._folder.split)
+        if self._parts is None:
+            try:
+                self._parts = Split.load(self._folder.split, self._train, self._validation)
+            except DataError as error:
+                if self._train is not None:
+                    raise
+                raise DataError(f"{error} In Python: striate.learn.Run.open({str(self.path)!r}, train=...).") from error
+        return self._parts
 
     @property
     def split_path(self) -> Path:

@@ -15,6 +15,7 @@ from striate.learn.descent.optimizers import rule
 from striate.learn.descent.schedules import make_schedule
 from striate.learn.pictures import weights
 from striate.learn.pictures.augment import Augment
+from striate.learn.pictures.choosing import TOGETHER
 from striate.learn.pictures.standardize import KINDS as STANDARDS
 from striate.learn.precision import PRECISIONS
 
@@ -51,6 +52,7 @@ class Settings:
         augment: how training pictures are varied: an `Augment`, or what its `parse` takes.
         standardize: "model" (what the network's specification says), "channel", "pixel" or "none".
         share: of the pictures that is set aside for validation where nothing else says which; 0 for none; None for 0.2.
+        together: what then lies on one side: "near", pictures that look nearly the same; "copies", nothing but copies.
         frozen: names of layers, or of weights, that do not learn; their batch norm keeps its statistics too.
         precision: "float32", "bfloat16", or "auto" (see `striate.learn.precision`); of validation as well.
         compile: let torch.compile make the network faster: minutes at the start, for long runs only.
@@ -85,6 +87,7 @@ class Settings:
     augment: Augment = field(default_factory=Augment)
     standardize: str = "model"
     share: float | None = None
+    together: str = "near"
     frozen: tuple[str, ...] = ()
     precision: str = "auto"
     compile: bool = False
@@ -123,7 +126,8 @@ class Settings:
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
                 raise OptionError(f"{name} must be above 0, got {value!r}. Leave it out for no limit.")
-        for name, known in (("precision", PRECISIONS), ("standardize", STANDARDS), ("monitor", _MONITORS)):
+        for name, known in (("precision", PRECISIONS), ("standardize", STANDARDS), ("monitor", _MONITORS),
+                            ("together", TOGETHER)):  # fmt: skip
             _one_of(name, getattr(self, name), known)
         if isinstance(self.class_weights, str):
             _one_of("class_weights", self.class_weights, ("none", *weights.KINDS))

@@ -10,18 +10,19 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from striate import __version__
-from striate.errors import TrainingError
-from striate.files import shown
+from striate.errors import StriateError, TrainingError
+from striate.files import csv_text, shown, write_text
 from striate.learn import state
 from striate.learn.folder import Folder
 from striate.learn.pictures.split import Split
 from striate.learn.ranks import Ranks
+from striate.learn.run import COLUMNS, Epoch
 from striate.learn.settings import Settings
 from striate.network import Network
 from striate.results.words import count
 from striate.spec import InputSpec
 
-__all__ = ["about", "best_weights", "is_over", "saved_in"]
+__all__ = ["about", "begun_anew", "best_weights", "finish", "is_over", "saved_in"]
 
 
 def about(
@@ -48,6 +49,26 @@ def about(
             "validation_pictures": len(parts.validation_indices),
         },
     }
+
+
+def begun_anew(folder: Folder, settings: Settings, *, asked: bool) -> list[str]:
+    """Say that a training of which no epoch was over is begun anew, and with what other settings.
+
+    Args:
+        folder: in which it lies.
+        settings: of the new one.
+        asked: to go on there: then nothing is said where the settings are the same.
+    """
+    try:
+        differences = settings.differences(Settings.from_dict(folder.about()["settings"]))
+    except (StriateError, KeyError, TypeError):  # of another version, or cut off
+        differences = ["what it was begun with cannot be read"]
+    if asked and not differences:
+        return []
+    others = f", with other settings ({'; '.join(differences)})" if differences else ""
+    return [
+        f"No epoch of the training that was begun in {shown(folder.path)} before was over: it is begun anew{others}."
+    ]
 
 
 def saved_in(folder: Folder, network: Network, parts: Split, settings: Settings, ranks: Ranks) -> state.Saved | None:
@@ -103,6 +124,17 @@ def is_over(saved: state.Saved, settings: Settings) -> bool:
         return True
     waited = record["epoch"] - (record["best"] or 0)
     return record["ended"] == "patience" and settings.patience is not None and waited >= settings.patience
+
+
+def finish(folder: Folder, saved: state.Saved) -> None:
+    """Do what a run that came to its end had no time for, where it was killed in its last moment.
+
+    The best network gets its name, and history.csv its last line; where nothing is lacking, nothing is written.
+    """
+    folder.settle(saved.record["best"])
+    text = csv_text([COLUMNS, *(Epoch(**row).row() for row in saved.record["history"])])
+    if not folder.history.is_file() or folder.history.read_bytes() != text.encode():
+        write_text(folder.history, text)
 
 
 def best_weights(folder: Folder, saved: state.Saved) -> dict[str, Tensor]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.atlas.nearest import Metric, agreement, nearest
+from striate.atlas.nearest import agreement
 from striate.atlas.opened import Atlas
+from striate.atlas.searching import Searched
 from striate.errors import ImageError
 from striate.lenses._atlas import names_of_classes
 from striate.lenses._cutting import class_name
@@ -29,14 +30,12 @@ def feature_place(network: Network, atlas: Atlas, layer: str | None) -> str:
     return atlas.feature_places[-1] if layer is None else layer
 
 
-def judged(base: NDArray[np.generic], atlas: Atlas, network: Network, metric: Metric) -> tuple[float, int]:
+def judged(space: Searched, atlas: Atlas) -> tuple[float, int]:
     """Return how often the nearest other picture is of the same class, and of how many pictures that was asked.
 
     Args:
-        base: (N, D), a vector of each picture of the atlas.
+        space: of the atlas, in which they are near.
         atlas: with labels, or without.
-        network: where to work.
-        metric: of `nearest`.
 
     Returns:
         A share in [0, 1], not a number where nothing can be right or wrong: no labels, or no two pictures of a class.
@@ -48,9 +47,9 @@ def judged(base: NDArray[np.generic], atlas: Atlas, network: Network, metric: Me
     classes, sizes = np.unique(labels[known], return_counts=True)
     if len(classes) < 2 or sizes.max() < 2:
         return float("nan"), 0
-    most = int(min(JUDGED, max(50, MOST_WORK / base.size)))
+    most = int(min(JUDGED, max(50, MOST_WORK / space.base.size)))
     drawn = np.sort(np.random.default_rng(0).permutation(known)[:most])
-    found = nearest(base[drawn], base, 1, metric=metric, exclude=drawn, device=network.device)
+    found = space.nearest(space.base[drawn], 1, exclude=drawn)
     return agreement(found, labels, labels[drawn]), len(drawn)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import inspect
 import os
 import time
@@ -19,12 +18,13 @@ from torch import Tensor
 import striate
 from striate import registry
 from striate.errors import OptionError
+from striate.lenses._fingerprint import fingerprint
 from striate.network import Network
 from striate.registry import Option
 from striate.results import Heatmap, Recipe, Result
 from striate.targets import Targets
 
-__all__ = ["fingerprint", "heatmap", "lens"]
+__all__ = ["heatmap", "lens"]
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=Result)
@@ -65,12 +65,6 @@ def lens(function: Callable[Concatenate[Network, P], R]) -> Callable[Concatenate
         return replace(result, recipe=recipe)
 
     return cast("Callable[Concatenate[Network, P], R]", run)
-
-
-def fingerprint(image: Tensor) -> str:
-    """Return sixteen hexadecimal digits of a picture (C, H, W), the same however it lies in memory."""
-    plain = image.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
-    return hashlib.blake2b(plain.tobytes(), digest_size=8).hexdigest()
 
 
 def heatmap(

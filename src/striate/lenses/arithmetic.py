@@ -22,7 +22,7 @@ from striate.streaming import in_chunks
 from striate.tap import activations, settle
 from striate.targets import Targets, resolve
 
-__all__ = ["arithmetic"]
+__all__ = ["Working", "arithmetic", "working"]
 
 APART = 1e-2  # of the largest product: beyond it, the layer does more than its window says
 
@@ -41,14 +41,14 @@ def arithmetic(
         images: (N, C, H, W), normalised, or paths.
         target: a unit (LAYER:CHANNEL@ROW,COLUMN) of a convolution, dense layer or pooling, or of what normalises
             or rectifies one; of a channel (LAYER:CHANNEL) or a layer (LAYER) the unit that answers most in each
-            picture; the first convolution unless given.
+            picture; of a class the unit of the dense layer that gives it; the first convolution unless given.
         shown: input channels that are drawn, those that count for most; the others are summed.
 
     Returns:
         The numbers of each window, in double precision, and how far their sum is from the network's own value.
 
     Raises:
-        AddressError: no such unit, or a class.
+        AddressError: no such unit, or a class that no dense layer gives.
         NetworkError: the layer makes its values otherwise.
         OptionError: no channels are to be drawn.
 
@@ -66,7 +66,8 @@ def arithmetic(
 
     def run_piece(start: int, stop: int) -> None:
         piece, asked = batch[start:stop], targets.pick(range(start, stop))
-        operation = _operation(network, piece, layer, chain)
+        held = _working(network, piece, layer, chain)
+        operation = held.with_normalisation()
         for picture, (channel, position) in enumerate(zip(asked.channels, asked.positions, strict=True)):
             assert channel is not None
             row, column = position if isinstance(position, tuple) else (0, 0)  # of a vector
@@ -82,8 +83,6 @@ def arithmetic(
             found.append(one)
 
     in_chunks(len(batch), run_piece, size=network.piece(), task="arithmetic")
-    row = chain.window.row
-    first = row is not None and graph.rows[row].inputs == (-1,) and network.spec.channels == 3
     boxes = [layer.field.box(*place) if isinstance(place, tuple) else None for place in targets.positions]
     return Arithmetic(
         addresses=targets.labels,
@@ -91,9 +90,63 @@ def arithmetic(
         boxes=tuple(boxes),
         pictures=network.spec.pixels(batch),
         kind=chain.window.kind,
-        colour=first,
+        colour=_in_colour(network, graph, chain),
         folded=None if chain.normalisation is None else chain.window.address,
     )
+
+
+@dataclass(frozen=True)
+class Working:
+    """How all values of a layer come about: what `arithmetic` works each of them out from.
+
+    Attributes:
+        operation: of the convolution, dense layer or pooling; its `output` is what the network made in the layer that
+            was asked for, (N, K, h, w).
+        kind: class of that module.
+        folded: its address, where a batch normalisation follows; else None.
+        scale: what that multiplies each channel by, (K,), float64; None where there is none.
+        shift: what it adds after that, likewise.
+        steps: activation functions after that, in their order.
+        colour: what the window reads are the colours of the picture.
+    """
+
+    operation: Operation
+    kind: str
+    folded: str | None
+    scale: Tensor | None
+    shift: Tensor | None
+    steps: tuple[nn.Module, ...]
+    colour: bool
+
+    def with_normalisation(self) -> Operation:
+        """Return the operation with the normalisation folded into its kernel and bias."""
+        if self.scale is None or self.shift is None:
+            return self.operation
+        return folded(self.operation, self.scale, self.shift, self.operation.output)
+
+
+def working(network: Network, images: Images, place: str) -> Working:
+    """Run a network as far as a layer, and say what each of its values is worked out from.
+
+    Args:
+        network: that is asked.
+        images: (N, C, H, W), normalised, or paths.
+        place: address of the layer.
+
+    Raises:
+        AddressError: no such layer.
+        NetworkError: the layer makes its values otherwise, or its places do not share their kernels.
+    """
+    batch = network.batch(images)
+    graph = network.graph(*batch.shape[2:])
+    layer = graph.layer(place)
+    found = _working(network, batch, layer, _chain(network, graph, layer))
+    if found.operation.weight is not None and found.operation.weight.dim() != 4:
+        raise NetworkError(
+            f"each place of {layer.address!r} ({found.kind}) has kernels of its own: "
+            "look at one of its units at a time."
+        )
+    return found
 
 
 def _targets(network: Network, graph: Graph, batch: Tensor, target: str | Sequence[str] | None) -> Targets:
@@ -107,10 +160,7 @@ def _targets(network: Network, graph: Graph, batch: Tensor, target: str | Sequen
     for one in [target] * len(batch) if isinstance(target, str) else list(target):
         address = parse(str(one))
         if address.label is not None:
-            raise AddressError(
-                f"{one!r} is a class. Name the dense layer that gives it, with the class as its channel, "
-                "or a unit of a convolution: LAYER:CHANNEL@ROW,COLUMN."
-            )
+            address = parse(_unit_of_class(network, graph, address.label))
         maps = graph.layer(address.place).map_size is not None
         if address.channel is not None and (address.position is not None or not maps):
             wanted.append(str(address))
@@ -121,6 +171,18 @@ def _targets(network: Network, graph: Graph, batch: Tensor, target: str | Sequen
             strongest = int(output[0].flatten(1).amax(1).argmax()) if maps else int(output[0].argmax())
             wanted.append(f"{address.place}:{strongest}" + ("@max" if maps else ""))
     return settle(network, batch, resolve(network, wanted, batch))[0]
+
+
+def _unit_of_class(network: Network, graph: Graph, label: str) -> str:
+    """Address the unit of the dense layer whose value is the score of a class."""
+    index = network.class_index(label, graph.classes)
+    last = graph.rows[graph.ends[0]] if len(graph.ends) == 1 else None
+    if last is None or last.kind != "Linear" or last.functional or last.shape[1:] != (graph.classes,):
+        raise AddressError(
+            f"class:{label} is a class, and here no dense layer gives its score as it is. "
+            "Name a unit of a convolution: LAYER:CHANNEL@ROW,COLUMN."
+        )
+    return f"{last.address}:{index}"
 
 
 @dataclass(frozen=True)
@@ -174,21 +236,35 @@ def _normalises(part: nn.Module) -> bool:
     return all(isinstance(getattr(part, name, None), Tensor) for name in ("running_mean", "running_var"))
 
 
-def _operation(network: Network, piece: Tensor, layer: Layer, chain: _Chain) -> Operation:
-    """Capture the window, fold what is to be folded, and set what the network made of it in the end."""
+def _working(network: Network, piece: Tensor, layer: Layer, chain: _Chain) -> Working:
+    """Capture the window, find what is to be folded, and set what the network made of it in the end."""
     operation = capture(network, piece, chain.window.address)
-    if chain.window is layer:
-        return operation
-    output = activations(network, piece, [layer.address]).outputs[layer.address]
-    output = output if output.dim() == 4 else output[:, :, None, None]
-    if chain.normalisation is None:
-        return replace(operation, output=output)
-    if operation.weight is None:
-        raise NetworkError(
-            f"{layer.address!r} normalises a {chain.window.kind}, which has no kernel to fold it into. "
-            f"Name {chain.window.address}."
-        )
-    return folded(operation, *_scale_and_shift(chain.normalisation), output)
+    scale = shift = None
+    if chain.window is not layer:
+        output = activations(network, piece, [layer.address]).outputs[layer.address]
+        operation = replace(operation, output=output if output.dim() == 4 else output[:, :, None, None])
+    if chain.normalisation is not None:
+        if operation.weight is None:
+            raise NetworkError(
+                f"{layer.address!r} normalises a {chain.window.kind}, which has no kernel to fold it into. "
+                f"Name {chain.window.address}."
+            )
+        scale, shift = _scale_and_shift(chain.normalisation)
+    return Working(
+        operation=operation,
+        kind=chain.window.kind,
+        folded=None if chain.normalisation is None else chain.window.address,
+        scale=scale,
+        shift=shift,
+        steps=chain.steps,
+        colour=_in_colour(network, network.graph(*piece.shape[2:]), chain),
+    )
+
+
+def _in_colour(network: Network, graph: Graph, chain: _Chain) -> bool:
+    """Tell whether the window reads the colours of the picture."""
+    row = chain.window.row
+    return row is not None and graph.rows[row].inputs == (-1,) and network.spec.channels == 3
 
 
 def _scale_and_shift(part: nn.Module) -> tuple[Tensor, Tensor]:

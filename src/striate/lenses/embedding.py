@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from striate import progress
 from striate.atlas.grid import arrange, grid_size
 from striate.atlas.opened import Atlas
+from striate.atlas.pictures import MOVED
 from striate.atlas.projection import Method, principal, project, trustworthiness
 from striate.dataset.batches import processors
 from striate.errors import OptionError
@@ -109,10 +110,7 @@ def _gone(many: int) -> tuple[str, ...]:
     if not many:
         return ()
     place = "its place stays" if many == 1 else "their places stay"
-    return (
-        f"{count(many, 'picture')} cannot be read any more, and {place} empty. If the pictures were moved, say where "
-        "they are: striate.atlas.open(PATH, source=FOLDER).",
-    )
+    return (f"{count(many, 'picture')} cannot be read any more, and {place} empty. {MOVED}",)
 
 
 def _thumbnails(atlas: Atlas, chosen: NDArray[np.int64]) -> tuple[Pixels | None, ...]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from striate.atlas import pixels as small
-from striate.atlas.nearest import Metric, Nearest, nearest
+from striate.atlas.nearest import Metric, Nearest
 from striate.atlas.opened import Atlas
+from striate.atlas.pictures import MOVED
+from striate.atlas.searching import Searched, Way, over_features, over_pixels
 from striate.errors import ImageError, OptionError, OutputError
 from striate.lenses._atlas import Source, names_of_classes, opened
 from striate.lenses._cutting import class_name
@@ -36,12 +37,14 @@ def neighbours(
     top: int = 8,
     metric: Metric = "euclidean",
     pixels: bool = True,
+    index: Way = "exact",
 ) -> Neighbours:
     """Show which pictures of a data set are nearest to a picture, in feature space and by their pixels.
 
     Near in feature space is what the network takes for alike; by pixels it is what looks alike at each place. How
-    far neighbours in the data set itself are of one class says how much that is worth. The neighbours are exact. A
-    picture that is itself in the atlas is left out of its own neighbours.
+    far neighbours in the data set itself are of one class says how much that is worth. The neighbours are exact unless
+    an approximate index is asked for, which then says how many of them it finds. A picture that is itself in the atlas
+    is left out of its own neighbours.
 
     The pixels of the atlas's pictures, at 32 on the longer side, are read once and kept beside the atlas (3 kB a
     picture); the first time that takes as long as reading all pictures.
@@ -54,6 +57,8 @@ def neighbours(
         top: neighbours of each picture.
         metric: euclidean or cosine.
         pixels: also show the nearest by pixels.
+        index: exact compares with every picture; approximate does not, for data sets of millions (faiss, the extra
+            `index`): it is made when first asked for, and kept in the atlas.
 
     Returns:
         For each space distances and pictures, (N, top), nearest first.
@@ -61,6 +66,7 @@ def neighbours(
     Raises:
         AddressError: the atlas holds no features of that layer.
         AtlasError: no atlas, or one of another network.
+        MissingExtraError: an approximate index is asked for, and faiss is not installed.
         OptionError: more neighbours than the atlas has pictures, or features that are not finite.
     """
     held = opened(network, atlas)
@@ -70,24 +76,30 @@ def neighbours(
     batch = network.batch(images)
     tapped = activations(network, batch, [place], logits=True)
     assert tapped.logits is not None
-    kept = held.averaged(place)
+    searched = over_features(held, place, way=index, metric=metric, device=network.device)
     output = tapped.outputs[place].float()
-    vectors = (output.mean((2, 3)) if output.dim() == 4 else output).cpu().numpy().astype(kept.dtype)
-    features = nearest(vectors, kept, min(top + 1, len(held)), metric=metric, device=network.device)
-    own = _itself(vectors, kept, features)
+    vectors = (output.mean((2, 3)) if output.dim() == 4 else output).cpu().numpy().astype(searched.base.dtype)
+    features = searched.nearest(vectors, min(top + 1, len(held)))
+    own = _itself(vectors, searched.base, features)
     if top == len(held) and (own >= 0).any():
         raise OptionError(f"{top} neighbours of a picture that is in the atlas itself, which holds {top - 1} others.")
     names = names_of_classes(network, held)
-    notes = [_note(own)] if (own >= 0).any() else []
-    spaces = [_space(place, features, own, top, kept, held, metric, network)]
+    notes = [*searched.notes, *([_note(own)] if (own >= 0).any() else [])]
+    spaces = [_space(place, features, own, top, searched, held)]
     if pixels:
         try:
-            spaces.append(_by_pixels(network, held, batch, own, top, metric))
+            drawn = over_pixels(network, held, way=index, metric=metric)
+            notes += drawn.notes
+            seen = drawn.nearest(small.of_images(network, batch), min(top + 1, len(held)))
+            spaces.append(_space("pixels", seen, own, top, drawn, held))
         except (ImageError, OutputError) as error:
             notes.append(f"By pixels there is nothing to be compared: {error}")
+    found = {one: _found(network, held, one) for space in spaces for one in np.unique(space.indices).tolist()}
+    if gone := sum(one.pixels is None for one in found.values()):
+        notes.append(f"{count(gone, 'neighbour')} cannot be read any more. {MOVED}")
     return Neighbours(
         spaces=tuple(spaces),
-        found={index: _found(network, held, index) for space in spaces for index in np.unique(space.indices).tolist()},
+        found=found,
         said=tuple(class_name(names, index) for index in tapped.logits.argmax(1).tolist()),
         comparable=held.labels is None or held.labels_are_classes,
         total=len(held),
@@ -95,14 +107,6 @@ def neighbours(
         pictures=network.spec.pixels(batch),
         recipe=Recipe(notes=tuple(notes)),
     )
-
-
-def _by_pixels(network: Network, held: Atlas, batch: Tensor, own: NDArray[np.int64], top: int, metric: Metric) -> Space:
-    base = small.of_atlas(network, held)
-    found = nearest(
-        small.of_images(network, batch), base, min(top + 1, len(held)), metric=metric, device=network.device
-    )
-    return _space("pixels", found, own, top, base, held, metric, network)
 
 
 def _itself(vectors: NDArray[np.generic], kept: NDArray[np.generic], found: Nearest) -> NDArray[np.int64]:
@@ -118,16 +122,16 @@ def _space(
     found: Nearest,
     own: NDArray[np.int64],
     top: int,
-    base: NDArray[np.generic],
+    searched: Searched,
     held: Atlas,
-    metric: Metric,
-    network: Network,
 ) -> Space:
     """Leave each picture out of its own neighbours, and judge the space by the data set's own pictures."""
     kept = np.argsort(found.indices == own[:, None], axis=1, kind="stable")[:, :top]  # itself goes behind the others
     distances = np.take_along_axis(found.distances, kept, 1)
     indices = np.take_along_axis(found.indices, kept, 1)
-    return Space(name, distances, indices, *judged(base, held, network, metric))
+    index = searched.index
+    recall, recalled = (1.0, 0) if index is None else (index.recall(top), index.judged)
+    return Space(name, distances, indices, *judged(searched, held), recall, recalled)
 
 
 def _found(network: Network, held: Atlas, index: int) -> Found:

@@ -67,7 +67,7 @@ def smoothgrad(
     batch = network.batch(images)
     targets, scores = settle(network, batch, target)
     count = len(batch)
-    spread = noise * (batch.amax((1, 2, 3)) - batch.amin((1, 2, 3))).view(-1, 1, 1, 1)
+    spread = (noise * (batch.amax((1, 2, 3)) - batch.amin((1, 2, 3))).float()).tolist()
     mean = torch.zeros_like(batch, dtype=torch.float32)
     second = torch.zeros_like(mean)  # sum of squares, or of squared deviations from the running mean
     last: list[Gradient] = []
@@ -76,8 +76,10 @@ def smoothgrad(
         pairs = range(start, stop)  # picture within sample
         rows = [pair % count for pair in pairs]
         draws = {sample: _draw(batch, seed, sample) for sample in range(start // count, (stop - 1) // count + 1)}
-        drawn = torch.stack([draws[pair // count] for pair in pairs])
-        found = gradient(network, batch[rows] + drawn * spread[rows], targets.pick(rows), rule=rule, chunk=len(rows))
+        noisy = batch[rows]  # a copy
+        for picture, row, pair in zip(noisy, rows, pairs, strict=True):
+            picture.add_(draws[pair // count], alpha=spread[row])
+        found = gradient(network, noisy, targets.pick(rows), rule=rule, chunk=len(rows))
         new_mean, new_second = mean.clone(), second.clone()  # nothing counts until all of the piece is done
         for row, pair, value in zip(rows, pairs, found.values.float(), strict=True):
             if variant == "square":

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from striate.errors import NetworkError, OptionError
 from striate.graph import Layer
-from striate.lenses._lens import fingerprint, lens
+from striate.lenses._fingerprint import fingerprint
+from striate.lenses._lens import lens
 from striate.network import Images, Network
 from striate.progress import finishing
 from striate.results import Recipe, Stylised

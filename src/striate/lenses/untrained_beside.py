@@ -10,10 +10,10 @@ import numpy as np
 from striate.errors import Stopped
 from striate.lenses._lens import lens
 from striate.lenses._making import made_of
-from striate.nets.untrained import untrained
+from striate.nets.untrained import learned_nothing, untrained
 from striate.network import Images, Network
 from striate.results import Made, Recipe
-from striate.results.untrained_beside import UntrainedBeside
+from striate.results.untrained_beside import WHOSE, UntrainedBeside
 from striate.results.words import count
 from striate.synthesis.ascent import ascend
 from striate.synthesis.asking import jobs_of
@@ -45,9 +45,9 @@ def untrained_beside(
     """Make pictures for the same units of a network and of a copy with random weights, side by side.
 
     What is alike in both comes from the architecture: a layer that convolves and pools answers most to a grating of
-    some frequency and direction whatever its weights are. What is in the trained network's pictures alone was learned.
-    Both start from the same noise and go through the same warps; values are of two different scales, and cannot be
-    compared with one another.
+    some frequency and direction whatever its weights are. What is in the pictures of a trained network alone was
+    learned; where a network is known to have learned nothing itself, that is said. Both start from the same noise and
+    go through the same warps; values are of two different scales, and cannot be compared with one another.
 
     Args:
         network: that is asked; left as it is.
@@ -64,7 +64,7 @@ def untrained_beside(
         chunk: pictures in one pass; chosen by the device unless given, halved when memory runs out.
 
     Returns:
-        The pictures of both with what they reach, those of the trained network first. When asked to stop, the best so
+        The pictures of both with what they reach, those of the network as it is first. When asked to stop, the best so
         far.
 
     Raises:
@@ -79,7 +79,7 @@ def untrained_beside(
     chosen = recipe_of(recipe)
     shown = None if images is None else network.batch(images)[:_ENOUGH]
     copy = untrained(network, initial=initial, seed=seed, images=shown)
-    notes = [f"Untrained: the same layers with random weights ({initial}, seed {seed})."]
+    notes = [f"The random weights on the right were drawn by {initial}, seed {seed}."]
     if any("running_mean" in name for name, _ in copy.module.named_buffers()):
         notes.append(
             "Its batch norms have mean 0 and variance 1, as in a network just built: give photographs to measure them."
@@ -91,7 +91,7 @@ def untrained_beside(
     work = [
         turn
         for job, other in zip(asked, again, strict=True)
-        for turn in (("trained", network, job), ("untrained", copy, other))
+        for turn in ((WHOSE[0], network, job), (WHOSE[1], copy, other))
     ]
     made: list[Made] = []
     worked_out = ""
@@ -123,4 +123,5 @@ def untrained_beside(
         precision=worked_out,
         real_pictures=0,
         recipe=Recipe(notes=tuple(notes)),
+        blank=learned_nothing(network),
     )

@@ -13,7 +13,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 import torch
@@ -26,10 +26,13 @@ from striate.nets.heads import Head
 from striate.network import Network
 from striate.running import first_tensor, undisturbed
 
-__all__ = ["PREFIX", "Joined", "Place", "Pool", "is_joined", "joined", "made_by", "rebuilt"]
+__all__ = ["INSIDE", "PREFIX", "Joined", "Place", "Pool", "is_joined", "joined", "made_by", "rebuilt"]
 
 PREFIX = "joined:"
+INSIDE = "backbone."
+"""What stands before the name of a layer of the backbone."""
 Pool = Literal["average", "whole"]
+_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)  # there from torch 2.7 on
 
 
 class _Reached(BaseException):
@@ -153,8 +156,9 @@ class Joined(nn.Module):
                 if tensor is None:
                     raise NetworkError(f"layer {name!r} returned no tensor.")
                 found[index] = self.places[index].features(tensor, len(images), self.pool)
-                # whoever exports a program must see every module end; the rest falls out of the program by itself
-                if len(found) == len(self.places) and not torch.compiler.is_compiling():
+                # whoever exports a program must see every module end; the rest falls out of the program by itself.
+                # torch.compile takes the early end as it is: the program falls into pieces, each compiled
+                if len(found) == len(self.places) and not _exporting():
                     raise _Reached(found)
 
             return hook
@@ -197,6 +201,9 @@ def joined(
     """Put a head behind layers of a network.
 
     The network itself stays as it is: the new one has its own copy of the weights, of those parts that are reached.
+    Where the network has been joined itself and all the layers lie in its backbone, the new head takes the place of the
+    old one, so that names stay short ("backbone.NAME") however often that is done; a head on a layer of the old head
+    goes behind the whole ("backbone.backbone.NAME", "backbone.head.NAME").
 
     Args:
         network: whose layers the head was fitted on.
@@ -232,26 +239,31 @@ def joined(
             f"{head.features:,}. Join it to the layers that it was fitted on, in the same order and with the same pool."
         )
     marks = [_place(layer) for layer in layers]
-    left_out = _unreached(network, marks)
-    module = Joined(
-        copy.deepcopy(network.module),
-        marks,
-        copy.deepcopy(head),
-        pool,
-        left_out=left_out,
-        made_by=made_by(network),
-    )
+    base, name, known = network.module, network.name, made_by(network)
+    gone: tuple[str, ...] = ()
+    if isinstance(network.module, Joined) and all(mark.layer.startswith(INSIDE) for mark in marks):
+        before = network.module
+        marks = [replace(mark, layer=mark.layer.removeprefix(INSIDE)) for mark in marks]
+        name = name.removesuffix(_suffix(before.head))
+        base, known, gone = before.backbone, before.made_by, before.left_out
+    # those that are gone already first: what holds them may go now
+    left_out = (*gone, *_unreached(network, base, marks))
+    module = Joined(copy.deepcopy(base), marks, copy.deepcopy(head), pool, left_out=left_out, made_by=known)
     module.head.to(network.device, network.dtype)
     module.eval().requires_grad_(False)
     return Network(
         module,
         network.spec,
         class_names,
-        name=f"{network.name} with a {head.kind} head",
+        name=f"{name}{_suffix(head)}",
         factory=module.made_as,
         notes=network.notes,
         one_by_one=network.one_by_one,
     )
+
+
+def _suffix(head: Head) -> str:
+    return f" with a {head.kind} head"
 
 
 def is_joined(text: str) -> bool:
@@ -337,9 +349,9 @@ def _own_class(network: Network) -> str | None:
     return None if foreign or "<" in kind.__qualname__ else f"{kind.__module__}:{kind.__qualname__}"
 
 
-def _unreached(network: Network, places: Sequence[Place]) -> tuple[str, ...]:
-    """Return the largest parts of a backbone that hold weights, and that its run does as well without."""
-    module = copy.deepcopy(network.module, _shared(network.module))
+def _unreached(network: Network, backbone: nn.Module, places: Sequence[Place]) -> tuple[str, ...]:
+    """Return the largest parts of a network's backbone that hold weights, and that its run does as well without."""
+    module = copy.deepcopy(backbone, _shared(backbone))
     entered: set[nn.Module] = set()
     spec = network.spec
     generator = torch.Generator().manual_seed(0)

@@ -12,10 +12,29 @@ from striate.nets.initial import Initial, initialise
 from striate.network import Network
 from striate.running import run, undisturbed
 
-__all__ = ["untrained"]
+__all__ = ["NOTHING", "learned_nothing", "untrained"]
+
+NOTHING = "has learned nothing yet"
+"""Words in the notes of a network that was just built."""
 
 _BUFFERS = {"running_mean": 0.0, "running_var": 1.0, "weight": 1.0, "bias": 0.0}
 """What a normalisation that has seen nothing keeps; one that is frozen keeps its slope and shift so as well."""
+
+
+def learned_nothing(network: Network) -> bool:
+    """Tell whether a network is known to be as it was built: its notes say so, or its batch norms have seen nothing.
+
+    Of others it cannot be told: weights that were learned look much like those that were drawn.
+    """
+    if any(NOTHING in note for note in network.notes):
+        return True
+    norms = [part for part in network.module.modules() if isinstance(part._buffers.get("running_mean"), Tensor)]
+    return bool(norms) and all(
+        torch.equal(held, torch.full_like(held, _BUFFERS[name]))
+        for norm in norms
+        for name in ("running_mean", "running_var")
+        if isinstance(held := norm._buffers.get(name), Tensor)
+    )
 
 
 def untrained(

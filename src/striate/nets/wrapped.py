@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from striate.errors import OptionError
 from striate.nets.builder import sequential
 from striate.nets.catalogue import assembled, create, design
+from striate.nets.untrained import NOTHING
 from striate.network import Network
 from striate.spec import InputSpec
 
@@ -96,7 +97,7 @@ def _stack(rest: str, asked: Mapping[str, int]) -> Network:
 
 
 def _untrained(name: str, seed: int) -> str:
-    return f"{name} has random weights (seed {seed}): it has learned nothing yet."
+    return f"{name} has random weights (seed {seed}): it {NOTHING}."
 
 
 def _asked(spec: InputSpec | Mapping[str, Any] | None) -> dict[str, int]:

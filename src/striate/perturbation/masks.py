@@ -13,6 +13,7 @@ from striate.errors import NetworkError
 from striate.network import Network
 from striate.perturbation.precision import Precision
 from striate.perturbation.readout import Readout, Scored
+from striate.perturbation.shortened import shortened
 from striate.results.placement import placing_weights
 from striate.running import run, undisturbed
 from striate.streaming import in_chunks
@@ -24,6 +25,8 @@ __all__ = ["Masks", "Score", "SmoothMasks", "mask_scores", "smooth_masks", "supe
 Masks = Callable[[int, int], Tensor]
 """Masks from `start` to `stop`: (m, H, W) in [0, 1] on any device, 1 keeps the picture and 0 shows the fill."""
 Score = Literal["logit", "probability"]
+
+_MANY = 200  # masks from which on it is worth making the network shorter first
 
 
 def mask_scores(
@@ -42,7 +45,8 @@ def mask_scores(
     """Return the scores of one picture under each mask.
 
     One buffer of a few pictures is written anew for each pass; what a mask gives does not depend on which others
-    are in it.
+    are in it. Many masks are put to the network with its batch norm folded into the convolutions, where that gives the
+    same answers but for rounding (`shortened`).
 
     Args:
         network: that is asked.
@@ -66,12 +70,13 @@ def mask_scores(
     shown, kept = fill.to(image)[None].contiguous(), image.contiguous()
     values = torch.empty(total, len(targets.channels))
     mixed, buffer = image.new_empty(0), image.new_empty(0)
+    short: Callable[[Tensor], Tensor] | None = None
 
     def ask(pictures: Tensor) -> Tensor:
         with torch.autocast(image.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             if targets.place is not None:
-                return readout.read(respond(network, pictures, targets.place))
-            logits = network.logits(run(network.module, pictures))
+                return readout.read(short(pictures) if short else respond(network, pictures, targets.place))
+            logits = short(pictures) if short else network.logits(run(network.module, pictures))
         return readout.read(_probabilities(logits) if score == "probability" else logits)
 
     def run_piece(start: int, stop: int) -> None:
@@ -99,6 +104,8 @@ def mask_scores(
 
     with undisturbed(network.module), torch.no_grad():
         clean = ask(image)[0]
+        if total >= _MANY and precision == "float32":
+            short = shortened(network, image, targets.place)
         in_chunks(total, run_piece, size=network.piece(chunk), task=task)
     return Scored(values, clean, {"precision": precision})
 

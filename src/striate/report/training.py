@@ -10,7 +10,7 @@ from pathlib import Path
 from striate import __version__
 from striate.errors import DataError
 from striate.files import shown, write_text
-from striate.learn.judging.evaluate import evaluation_of, images_of, mistakes
+from striate.learn.judging.evaluate import evaluation_of, images_of, kept_evaluation, mistakes
 from striate.learn.run import Run as Training
 from striate.network import Network
 from striate.progress import Event, report
@@ -45,8 +45,10 @@ def training(
     what became of the first filters and of a few units, and what could not be read.
 
     Args:
-        run: an open run, or its folder.
-        out: folder to write `report.html` and `report.json` to; that of the run unless given.
+        run: an open run, or its folder. Where its pictures were in memory only, the run that `fit` returned, or
+            `Run.open(folder, train=...)` with them.
+        out: folder to write `report.html` and `report.json` to; that of the run unless given, or `striate-report` here
+            where nobody may write into that.
         network: its best network, where that is loaded already, or cannot be made by Striate itself.
         worst: mistakes that are shown and explained, 0 or more.
         trust: also say how far to believe the explanations.
@@ -65,7 +67,7 @@ def training(
     parts = pieces(run_sections, told, network=told.network)
     made = 0 if told.visit is None else len(told.visit.runs)
     report(Event(TASK, made, made))
-    folder = Path(held.path if out is None else out)
+    folder = _place(held.path) if out is None else Path(out)
     page = (
         environment()
         .get_template("run.html.j2")
@@ -83,6 +85,11 @@ def training(
     return write_text(folder / "report.html", page)
 
 
+def _place(run: Path) -> Path:
+    """Return where the report of a run goes unless said otherwise."""
+    return run if os.access(run, os.W_OK) else Path("striate-report")
+
+
 def _arrive(run: Training, network: Network | None, worst: int, trust: bool) -> RunVisit:
     """Load the network, and ask it about its pictures unless that was done before."""
     asked = run.network("best") if network is None else network
@@ -96,7 +103,9 @@ def _arrive(run: Training, network: Network | None, worst: int, trust: bool) -> 
         split = run.split
         table = evaluation_of(run, network=asked)
     except DataError as error:
-        why = str(error)
+        table = kept_evaluation(run, asked)  # the figures stand, though the pictures cannot be shown
+        why = str(error) if table is None else f"The pictures cannot be shown: {error}"
+        found = () if table is None else table.mistakes(worst)
     else:
         assert split.validation is not None  # or there would be no table
         found = tuple(one for one in mistakes(asked, split.validation, table, worst) if one.pixels is not None)

@@ -147,9 +147,10 @@ def _draw(axes: Axes, sheet: Sheet, left: float, down: float) -> None:
     down += _STRIP + 0.4
     grid_left = left + _LABEL + sheet.thumb
     products = one.products
-    columns: list[tuple[str, str, Values]] = [("", "window", one.values)]
+    read, factor = ("input", "weight") if one.dense else ("window", "kernel")
+    columns: list[tuple[str, str, Values]] = [("", read, one.values)]
     if products is not None and one.kernel is not None:
-        columns += [("×", "kernel", one.kernel), ("=", "products", products)]
+        columns += [("×", factor, one.kernel), ("=", "product" if one.dense else "products", products)]
     scales = [Scale.of(values[list(one.shown)], signed=index > 0) for index, (_, _, values) in enumerate(columns)]
     for index, ((_, name, _), scale) in enumerate(zip(columns, scales, strict=True)):
         place = grid_left + index * (sheet.grid[1] + _GAP)

@@ -119,6 +119,11 @@ class Computed:
         return None if self.kernel is None else self.values * self.kernel
 
     @property
+    def dense(self) -> bool:
+        """Whether it reads single values and no map: there is no window then."""
+        return self.given[1:] == (1, 1) and self.values.shape[1:] == (1, 1)
+
+    @property
     def error(self) -> float:
         """How far the sum is from the network's own value."""
         return abs(self.answer - self.own)
@@ -190,12 +195,16 @@ class Arithmetic(Result):
     def caption(self) -> str:
         """Say what is shown, and how far the sums are from the network's own values at most."""
         one = self.computed[0]
-        window = f"a window of {shape(one.values.shape[1:])}"
-        if len(one.channels) > 1:
-            window += f" over {count(len(one.channels), 'channel')}"
+        if one.dense:
+            window = count(len(one.channels), "input")
+        else:
+            window = f"a window of {shape(one.values.shape[1:])}"
+            if len(one.channels) > 1:
+                window += f" over {count(len(one.channels), 'channel')}"
         article = "an" if self.kind[:1] in "AEIOU" else "a"
         text = f"One value of {article} {self.kind} by hand: {window}"
-        text += ", the largest of its values" if one.kernel is None else ", times the kernel, added up"
+        factor = "each times its weight" if one.dense else "times the kernel"
+        text += ", the largest of its values" if one.kernel is None else f", {factor}, added up"
         if self.folded is not None:
             text += f"; the batch normalisation is folded into the kernel of {self.folded}"
         worst = max(one.error for one in self.computed)

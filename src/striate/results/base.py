@@ -45,7 +45,7 @@ class Recipe:
         network: name of the network, such as "efficientnet_lite0".
         weights: hash of all its parameters and buffers.
         target: address explained in each picture; empty for a lens without a target.
-        pictures: sixteen hexadecimal digits of each picture as the network was given it (BLAKE2b).
+        pictures: sixteen hexadecimal digits of each picture as the network was given it (two CRC-32).
         others: likewise of pictures that were given as options, by the name of the option.
         input: what the network expects of a picture (`InputSpec.to_dict`).
         options: all options of the lens as it ran, defaults included.

@@ -155,7 +155,7 @@ class Equivariance(Result):
                     text += f" ({number(float(np.nanmax(exact)), 2)} at multiples of its {steps} pixels)"
             parts.append(text)
         says = [
-            f"{name} {probability(float(row.min()))} at least"
+            f"{name} with {probability(float(row.min()))} at least"
             for name, row in zip(self.classes, curves.probabilities, strict=True)
         ]
         text = f"{_title(kind, self.direction)}. {'; '.join(parts)}. The answer: {', '.join(says[:4])}."

@@ -62,6 +62,9 @@ class Space:
         agreement: share of pictures of the atlas whose nearest other picture is of their class, in [0, 1]; not a
             number where no class is known.
         judged: how many pictures that share is of.
+        recall: share of the nearest that the search finds, in [0, 1]: 1 where every pair was compared, not a number
+            where it is not known.
+        recalled: how many pictures of the data set that share was counted on; 0 where every pair was compared.
     """
 
     name: str
@@ -69,6 +72,13 @@ class Space:
     indices: NDArray[np.int64]
     agreement: float
     judged: int
+    recall: float = 1.0
+    recalled: int = 0
+
+    @property
+    def exact(self) -> bool:
+        """Whether every pair was compared."""
+        return self.recall == 1 and not self.recalled
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +113,22 @@ class Neighbours(Result):
         what = "1 - cosine" if self.metric == "cosine" else "the Euclidean distance"
         units = " (of pixels from 0 to 255)" if len(self.spaces) > 1 and self.metric != "cosine" else ""
         text = f"The {nearest} nearest of {count(self.total, 'picture')} {spaces}; below each {what}{units}."
-        return f"{text} {self.belief()}".strip()
+        return " ".join(part for part in (text, self.search(), self.belief()) if part)
+
+    def search(self) -> str:
+        """Say which share of the true neighbours an approximate search finds; empty where every pair was compared."""
+        spaces = [space for space in self.spaces if not space.exact]
+        if not spaces:
+            return ""
+        nearest = self.spaces[0].indices.shape[1]
+        known = [space for space in spaces if not np.isnan(space.recall)]
+        if not known:
+            return "They were searched by an approximate index; of so few pictures it is not known what it misses."
+        parts = [f"{100 * space.recall:.1f} % {_titled(space)}" for space in known]
+        return (
+            f"They were searched by an approximate index, which finds {' and '.join(parts)} of the {nearest} true "
+            f"nearest (counted on {count(known[0].recalled, 'picture')} of the data set before they were in it)."
+        )
 
     def belief(self) -> str:
         """Say how often neighbours in the data set itself are of one class; empty where no class is known."""
@@ -165,6 +190,10 @@ class Neighbours(Result):
                 for picture in range(len(self))
             ],
             "agreement": {space.name: {"share": space.agreement, "judged": space.judged} for space in self.spaces},
+            "search": {
+                space.name: {"exact": space.exact, "recall": space.recall, "recalled": space.recalled}
+                for space in self.spaces
+            },
         }
 
     def arrays(self) -> dict[str, NDArray[Any]]:

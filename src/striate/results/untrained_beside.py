@@ -1,4 +1,4 @@
-"""Pictures made for the same units of a network and of an untrained copy, side by side. Runs no network."""
+"""Pictures made for the same units of a network and of a copy with random weights, side by side. Runs no network."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ from striate.results.drawn import Drawing
 from striate.results.synthesis import Made, Synthesis
 from striate.results.words import count
 
-__all__ = ["UntrainedBeside"]
+__all__ = ["WHOSE", "UntrainedBeside"]
 
+WHOSE: Final = ("as it is", "random weights")
+"""What the two networks are called: whether the first was trained is seldom known."""
 _MARGIN: Final = 0.3  # inches
 _CELL: Final = 1.0  # width of a picture
 _WIDEST: Final = 4  # pictures in a row, of each network
@@ -33,7 +35,13 @@ _LEAST: Final = 4.4  # width of the sheet that words need, inches
 
 @dataclass(frozen=True, eq=False)
 class UntrainedBeside(Synthesis):
-    """Pictures in pairs: in `made` stand by turns those of the trained network and those of the untrained one."""
+    """Pictures in pairs: in `made` stand by turns those of the network as it is and those of its untrained copy.
+
+    Args:
+        blank: the network itself is known to have learned nothing.
+    """
+
+    blank: bool = False
 
     @property
     def pairs(self) -> list[tuple[Made, Made | None]]:
@@ -45,18 +53,23 @@ class UntrainedBeside(Synthesis):
         """Say what is shown, and how to read it."""
         many = sum(len(one) for one, _ in self.pairs)
         failed = f" For {count(len(self.failed), 'picture')} nothing was won over the start." if self.failed else ""
+        alone = (
+            "The network itself has random weights and has learned nothing yet: where the two differ, it is by chance."
+            if self.blank
+            else "What both show comes from the architecture; what the left shows alone is in its weights: it was "
+            "learned, if the network was trained."
+        )
         return (
-            f"What {count(many, 'unit')} answer to most (recipe {self.method}): on the left in the trained network, on "
-            "the right in the same layers with random weights. What both show comes from the architecture; what the "
-            f"left shows alone was learned.{failed}"
+            f"What {count(many, 'unit')} answer to most (recipe {self.method}): on the left in the network as it is, "
+            f"on the right in the same layers with random weights. {alone}{failed}"
         )
 
     def drawings(self) -> list[Drawing]:
-        """Return a sheet for each layer of each network, the trained one's first."""
+        """Return a sheet for each layer of each network, that of the network as it is first."""
         return [_sheet(one) for pair in self.pairs for one in pair if one is not None]
 
     def figure(self) -> Figure:
-        """Draw each layer in a row, the trained network on the left."""
+        """Draw each layer in a row, the network as it is on the left."""
         pairs = self.pairs
         columns = max(_columns(one) for one, _ in pairs)
         side = columns * _CELL
@@ -71,11 +84,11 @@ class UntrainedBeside(Synthesis):
         heights = [(1.2 + len(lines)) * _LINE + high + _GAP for lines, high in zip(said, tall, strict=True)]
         made = blank(width, 2 * _MARGIN + head.height + 1.4 * _LINE + sum(heights) - _GAP)
         down = head.draw(made, _MARGIN)
-        for index, words in enumerate(("trained", "untrained")):
+        for index, words in enumerate(WHOSE):
             text(made, _MARGIN + index * (side + _BETWEEN), down, words, size=8.5, weight="bold")
         down += 1.4 * _LINE
         for (sheet, other, _), lines, room, height in zip(rows, said, wide, heights, strict=True):
-            text(made, _MARGIN, down, sheet.title.removesuffix(", trained"), size=8, family=MONOSPACE)
+            text(made, _MARGIN, down, sheet.title.removesuffix(f", {WHOSE[0]}"), size=8, family=MONOSPACE)
             for number, line in enumerate(lines):
                 text(made, _MARGIN, down + (1.05 + number) * _LINE, line, size=7.5, colour=GREY)
             below = down + (1.2 + len(lines)) * _LINE
@@ -113,5 +126,5 @@ def _won(one: Made) -> str:
     bad = np.flatnonzero(one.failed)
     if not len(bad):
         return ""
-    whose = "untrained" if one.title.endswith(", untrained") else "trained"
+    whose = WHOSE[one.title.endswith(f", {WHOSE[1]}")]
     return f"Nothing was won over the start: {', '.join(one.numbers[index] for index in bad)} ({whose})."

@@ -13,6 +13,7 @@ import uvicorn
 from striate.errors import NetworkError
 from striate.web.app import application
 from striate.web.house import House
+from striate.web.server import Server
 
 __all__ = ["serving"]
 
@@ -33,7 +34,7 @@ def serving(house: House) -> Iterator[str]:
         NetworkError: the server does not start within a minute.
     """
     listening = socket.create_server(("127.0.0.1", 0), backlog=128)
-    server = uvicorn.Server(uvicorn.Config(application(house), log_level="warning", access_log=False))
+    server = Server(house, uvicorn.Config(application(house), log_level="warning", access_log=False))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     try:

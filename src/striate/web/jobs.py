@@ -31,6 +31,7 @@ _OFTEN = 0.1  # seconds between two events that are told
 _SHOWN = 0.5  # seconds between two pictures
 _SIDE = 320  # pixels of the longer side of a picture on the way
 _SIGN = 15.0  # seconds after which a stream without news says that it lives
+_ALONE = 10.0  # seconds after which a job is stopped whose listeners have all gone; a browser is back by then
 _AT_ONCE = 2  # short questions that run at a time: more only take each other's cores
 
 
@@ -92,7 +93,8 @@ class Job:
     async def events(self) -> AsyncIterator[tuple[str, dict[str, Any]] | None]:
         """Yield what happens: ("progress", ...) whenever there is news, at last ("done", ...) or ("failed", ...).
 
-        None says that there is no news, but the job goes on.
+        None says that there is no news, but the job goes on. When the last who listened has gone and nobody else has
+        come soon after, the job is stopped: its page was closed. One that nobody has listened to goes on.
         """
         news, told = asyncio.Event(), None
         with self._guard:
@@ -116,6 +118,14 @@ class Job:
         finally:
             with self._guard:
                 self._news.pop(news, None)
+            if not self._news and not self.ended:
+                timer = threading.Timer(_ALONE, self._leave)
+                timer.daemon = True
+                timer.start()
+
+    def _leave(self) -> None:
+        if not self._news:
+            self.stop()
 
     def run(self) -> None:
         """Do it, in the thread that calls."""

@@ -13,10 +13,14 @@ import os
 import re
 import secrets
 import shutil
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from striate.errors import OutputError
 from striate.files import shown
@@ -82,6 +86,32 @@ class Still:
     def refuse(self, question: str, sentence: str) -> None:
         """Keep why there is no answer."""
         self._refused[question] = sentence
+
+    def has(self, question: str) -> bool:
+        """Whether there is an answer."""
+        return question in self._packs
+
+    def numbers(self, values: NDArray[np.floating[Any]]) -> str:
+        """Keep numbers as they are, bit by bit, once however often they come.
+
+        Their bytes are put in order of weight (all first ones, all second ones, ...), packed (deflate) and written as
+        a script, for a page that is a file may read nothing else.
+
+        Args:
+            values: float16 or float32.
+
+        Returns:
+            What to ask for them by.
+        """
+        size = values.dtype.itemsize
+        plain = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"), copy=False)
+        data = plain.reshape(-1).view(np.uint8).reshape(-1, size).T.tobytes()
+        name = hashlib.blake2b(data, digest_size=10).hexdigest()
+        path = f"numbers/{name}.js"
+        if not (self._part / path).exists():
+            text = base64.b64encode(zlib.compress(data, 6)).decode()
+            self._write(path, f'exported.hold("{name}", "{text}");\n'.encode())
+        return name
 
     def picture(self, data: bytes, question: str | None = None, suffix: str = "png") -> str:
         """Keep a picture, once however often it comes.

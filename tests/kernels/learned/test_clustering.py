@@ -28,13 +28,37 @@ def test_centroids_settle_where_a_round_changes_nothing():
     np.testing.assert_allclose(centroids[counts > 0], means, atol=1e-4)
 
 
-def test_it_is_as_good_as_scikit_learns_own():
+@pytest.mark.parametrize("engine", ["scikit-learn", "faiss"])
+def test_it_is_as_good_as_scikit_learns_own(engine):
     from sklearn.cluster import KMeans
 
     patches = np.random.default_rng(1).standard_normal((6000, 5)).astype(np.float32)
     spread = lambda centroids: ((patches[:, None] - centroids) ** 2).sum(2).min(1).mean()  # noqa: E731
     truth = KMeans(20, n_init=3, random_state=0).fit(patches).cluster_centers_
-    assert spread(k_means(patches, 20, rounds=30)[0]) < 1.02 * spread(truth)
+    assert spread(k_means(patches, 20, rounds=30, engine=engine)[0]) < 1.02 * spread(truth)
+
+
+def test_faiss_finds_the_clouds_and_their_means():
+    middles, _, patches = clouds(5, 4, 3000)
+    centroids, counts = k_means(patches, 25, rounds=100, engine="faiss")
+    found = nearest(patches, centroids)
+    np.testing.assert_array_equal(np.bincount(found, minlength=25), counts)
+    assert counts.sum() == 3000
+    means = np.stack([patches[found == one].mean(0, dtype=np.float64) for one in range(25)])
+    np.testing.assert_allclose(centroids, means, atol=0.01)
+    near = ((middles[:, None] - centroids) ** 2).sum(2).argmin(1)
+    np.testing.assert_allclose(centroids[near], middles, atol=0.2)
+
+
+def test_faiss_gives_the_same_for_the_same_seed_and_can_be_stopped():
+    _, _, patches = clouds(6, 4, 2000)
+    (one, _), (same, _), (other, _) = (k_means(patches, 6, rounds=2, seed=seed, engine="faiss") for seed in (3, 3, 4))
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other)
+    with progress.stoppable() as stop:
+        stop.stop()
+        with pytest.raises(Stopped):
+            k_means(patches, 6, engine="faiss")
 
 
 def test_same_seed_same_centroids():

@@ -15,6 +15,8 @@ from striate.errors import DataError, OptionError, TrainingError
 from striate.images import read_image
 from striate.kernels.learned import LearnedKernels
 from striate.kernels.learned.keeping import read_kernels, write_kernels
+from striate.kernels.learned.patches import draw_patches
+from striate.kernels.learned.whitening import normalise
 from striate.pixelwise import PixelStatistics
 
 SPEC = InputSpec(3, 20, 30, (0.48, 0.45, 0.4), (0.2, 0.25, 0.3))
@@ -125,12 +127,32 @@ def test_kept_and_read_bit_by_bit(learned, tmp_path):
         read_kernels(tmp_path / "kernels.npz")
 
 
+def test_faiss_learns_kernels_that_are_as_good(learned, pictures):
+    other = kernels.learn_kernels(pictures, count=24, size=(4, 5), patches=3000, seed=1, engine="faiss")
+    assert (learned.recipe.options["engine"], other.recipe.options["engine"]) == ("scikit-learn", "faiss")
+    np.testing.assert_array_equal(other.whitening, learned.whitening)  # of the same patches
+    drawn, _ = draw_patches(dataset.open(pictures), (4, 5), 3000, seed=1)
+    normal, _ = normalise(drawn.reshape(len(drawn), -1), 10.0)
+    white = (normal - learned.mean.ravel()) @ learned.whitening
+
+    def spread(found):
+        apart = ((white[:, None] - found.centroids.reshape(24, -1)[None]) ** 2).sum(2)
+        return apart.min(1).mean()
+
+    assert spread(other) < 1.03 * spread(learned)
+    assert other.counts.sum() == 3000
+
+
 def test_what_cannot_be_learned(pictures):
     flat = np.full((2, 9, 9), 7, np.uint8)
     with pytest.raises(DataError, match=r"300 patches of .* are only 1 distinct ones, too few for 5 kernels"):
         kernels.learn_kernels(flat, count=5, size=3, patches=300)
     with pytest.raises(OptionError, match="no method 'medoids'; there are k-means, spherical"):
         kernels.learn_kernels(pictures, method="medoids")
+    with pytest.raises(OptionError, match="no engine 'abacus'; there are scikit-learn, faiss"):
+        kernels.learn_kernels(pictures, engine="abacus")
+    with pytest.raises(OptionError, match="faiss is for k-means, and the method is spherical"):
+        kernels.learn_kernels(pictures, method="spherical", engine="faiss")
     with pytest.raises(OptionError, match="contrast must be above 0 and whitening at least 0, got 0 and 0"):
         kernels.learn_kernels(pictures, contrast=0)
     with pytest.raises(OptionError, match="a patch of a single number has no contrast"):

@@ -23,7 +23,7 @@ from striate.report.checking import check as write_report
 from striate.results import FolderCheck, Group
 from striate.results.base import Recipe
 
-module = importlib.import_module("striate.learn.checking.check")  # the function of that name hides it
+module = importlib.import_module("striate.learn.checking.looking")
 
 
 @pytest.fixture(autouse=True)

@@ -221,14 +221,41 @@ def test_folders_of_pictures(tmp_path):
     same(before, everything(network))
 
 
+def test_pictures_are_standardised_as_in_training(tmp_path):
+    from striate import dataset
+    from striate.learn.pictures.split import split
+    from striate.learn.pictures.standardize import standardized
+
+    generator = np.random.default_rng(0)
+    values = generator.integers(100, 140, (40, 8, 8, 1), dtype=np.uint8)
+    parts = split(dataset.open(values, labels=np.arange(40) % 2))
+    network = made()
+    given = network.spec
+    options = {"steps": 12, "batch": 8, "optimizer": "sgd"}
+    curve = find_rate(network, parts, standardize="channel", **options)
+    assert network.spec == given  # the network keeps its own
+    truth = made()
+    truth.spec = standardized(given, parts.train, parts.train_indices, "channel")
+    np.testing.assert_array_equal(curve.losses, find_rate(truth, parts, **options).losses)
+    assert curve.losses[:5].tolist() != find_rate(network, parts, **options).losses[:5].tolist()
+    assert curve.recipe.options["standardize"] == "channel"
+    assert curve.recipe.input == truth.spec.brief()
+
+
+def test_as_many_pictures_in_a_step_as_in_training(data):
+    assert find_rate(made(), data, steps=10).recipe.options["batch"] == 128
+
+
 def test_what_makes_no_sense_is_refused(data):
     network = made()
+    with pytest.raises(OptionError, match="standardize='channel' would be ignored"):
+        find_rate(network, data, standardize="channel")
     for options, message in (
         ({"lowest": 0.0}, "rates must grow from above 0"),
         ({"lowest": 1.0, "highest": 0.1}, "rates must grow"),
         ({"steps": 3}, "steps must be at least 10"),
         ({"stop_at": 1.0}, "stop_at must be above 1"),
-        ({"batch": 0}, "batch must be at least 1"),
+        ({"batch": 0}, "batch must be a whole number from 1 on"),
         ({"optimizer": "sdg"}, r"Did you mean sgd"),
         ({"optimizer": "sgd", "momentum": 0.5}, "sgd has no momentum"),
         ({"smoothing": 1.0}, "smoothing must be from 0"),

@@ -10,6 +10,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import Subset, TensorDataset
 
 from learn.folders import fill, noise
@@ -349,3 +350,108 @@ def test_sub_sets_of_one_data_set_that_share_items_are_refused():
     for validation in (Subset(whole, range(9, 20)), Subset(Subset(whole, range(5, 20)), [4, 12]), whole):
         with pytest.raises(DataError, match=r"training pictures? too"):
             split(Subset(whole, range(10)), validation)
+
+
+def likenesses(folder, counts: dict[str, int], again: dict[str, list[int]], side: int = 96):
+    """Write photograph-like pictures, and some of them again as smaller JPEGs of worse quality."""
+    for label, many in counts.items():
+        (folder / label).mkdir(parents=True)
+        for number in range(many):
+            picture = noise(f"{label}{number}", (6, 6)).resize((side, side), Image.Resampling.BICUBIC)
+            picture.save(folder / label / f"{number:02}.png")
+            if number in again.get(label, ()):
+                smaller = picture.resize((side * 3 // 4,) * 2, Image.Resampling.LANCZOS)
+                smaller.save(folder / label / f"{number:02} again.jpg", quality=60)
+    return folder
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_pictures_that_look_nearly_the_same_lie_on_one_side(tmp_path, seed):
+    folder = likenesses(tmp_path / "set", {"a": 20, "b": 20}, {"a": list(range(10)), "b": [3]})
+
+    def parted(made: Split) -> int:
+        return sum((f"a/{n:02}.png" in held(made)) != (f"a/{n:02} again.jpg" in held(made)) for n in range(10))
+
+    made = split(folder, seed=seed)
+    assert parted(made) == 0
+    assert abs(made.validation_counts - 0.2 * np.array([30, 21])).max() < 1  # and the share of each class still holds
+    assert any("11 pictures look nearly the same as others: each lies on the same side" in one for one in made.notes)
+    loose = split(folder, seed=seed, together="copies")
+    assert not any("nearly" in one for one in loose.notes)
+    assert parted(loose) > 0
+    made.save(tmp_path / "split.csv")
+    text = (tmp_path / "split.csv").read_text()
+    assert '# on one side: "copies, and pictures that look nearly the same: 11 of 51 pictures"' in text
+    again = Split.load(tmp_path / "split.csv")
+    assert again.identity == made.identity
+    assert again.together == made.together
+    again.save(tmp_path / "again.csv")
+    assert (tmp_path / "again.csv").read_text() == text
+
+
+def test_a_class_that_is_one_group_is_parted_all_the_same_and_that_is_said(tmp_path):
+    folder = likenesses(tmp_path / "set", {"a": 12, "b": 1}, {"b": [0]})
+    made = split(folder)
+    assert made.validation_counts.tolist() == [2, 1]
+    assert any("Pictures of b that look nearly the same lie on both sides all the same" in one for one in made.notes)
+
+
+def test_small_pictures_are_alike_by_chance_and_nothing_is_read_for_them(tmp_path, monkeypatch):
+    looking = importlib.import_module("striate.learn.checking.looking")
+    monkeypatch.setattr(looking, "inspect", lambda *_: pytest.fail("read"))
+    folder = likenesses(tmp_path / "set", {"a": 8, "b": 8}, {"a": [1, 2]}, side=60)
+    assert not split(folder).notes
+    values = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), dtype=np.uint8)
+    assert not split(dataset.open(values, labels=np.arange(40) % 2)).notes
+    monkeypatch.setattr(looking, "MOST", 10)
+    large = split(likenesses(tmp_path / "large", {"a": 8, "b": 8}, {}))
+    assert large.notes == ("Among more than 10 pictures, those that are nearly the same are not looked for.",)
+
+
+def test_a_check_before_gives_the_same_split_without_decoding(tmp_path, monkeypatch):
+    from striate.learn.checking.check import check
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = likenesses(tmp_path / "set", {"a": 20, "b": 20}, {"a": list(range(10))})
+    before = split(folder)
+    assert not (tmp_path / "cache").exists()  # a split writes nothing
+    found = check(folder)
+    assert found.leaks() == []
+    assert [found.names[index] for index in np.flatnonzero(found.sides == 1)] == sorted(held(before))
+    looking = importlib.import_module("striate.learn.checking.looking")
+    monkeypatch.setattr(looking, "inspect", lambda *_: pytest.fail("read again"))
+    assert split(folder).identity == before.identity
+
+
+def test_pictures_of_a_data_set_that_draws_by_lot_are_not_compared():
+    """Or the same call would give another split, and nothing could be gone on with."""
+    drawn = []
+
+    class Noise(torch.utils.data.Dataset):
+        def __len__(self):
+            return 40
+
+        def __getitem__(self, index):
+            drawn.append(index)
+            return torch.rand(3, 96, 96), index % 2
+
+    made = [split(dataset.open(Noise(), labels=np.arange(40) % 2)) for _ in range(2)]
+    assert len(drawn) < 40  # a few to learn what it gives
+    np.testing.assert_array_equal(made[0].validation_indices, made[1].validation_indices)
+
+
+def test_groups_of_ones_own_stay_together():
+    values = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 1), dtype=np.uint8)
+    pictures = dataset.open(values, labels=np.arange(60) % 2)
+    patients = [list(range(start, start + 6)) for start in range(0, 60, 6)]  # of both classes
+    made = split(pictures, together=patients)
+    taken = set(made.validation_indices.tolist())
+    assert all(len(taken & set(one)) in (0, 6) for one in patients)
+    assert made.validation_counts.tolist() == [6, 6]
+    assert any("50 pictures belong with others" in one for one in made.notes)
+    with pytest.raises(OptionError, match="there is no picture 60 among 60"):
+        split(pictures, together=[[0, 60]])
+    with pytest.raises(OptionError, match="together is 'near' or 'copies', or groups of indices, got 'patients'"):
+        split(pictures, together="patients")
+    uneven = split(pictures, together=[list(range(40)), list(range(40, 60))])
+    assert any("another share is held out" in one and "10 of 30" in one for one in uneven.notes)

@@ -38,6 +38,31 @@ def test_a_changed_recipe_leaves_the_known_one_alone():
         known.changed(smoothing=2)
 
 
+def test_settings_of_an_optimiser_stay_with_it():
+    known = recipes.recipe("fast-cifar")
+    assert (known.settings.optimizer, known.settings.rate) == ("muon", 0.06)
+    changed = known.changed(optimizer="adam").settings
+    assert (changed.rate, changed.momentum, changed.weight_decay) == (None, None, None)  # Adam's own
+    assert changed.schedule == known.settings.schedule
+    assert known.given_up(optimizer="adam") == [
+        "rate 0.06, momentum 0.9, weight_decay 0.03 of the recipe are for muon; for adam its usual ones are taken "
+        "(rate 0.001, momentum 0.9, weight_decay 0)."
+    ]
+    assert known.changed(optimizer="adam", rate=0.01).settings.rate == 0.01
+    assert not any("rate 0.06" in one for one in known.given_up(optimizer="adam", rate=0.01))
+    assert known.changed(optimizer="muon", epochs=3).settings.rate == 0.06
+    assert known.given_up(optimizer="muon", epochs=3) == []
+
+
+def test_what_is_frozen_stays_with_its_network():
+    known = recipes.recipe("fast-cifar")
+    assert known.changed(net="resnet20").settings.frozen == ()
+    assert known.changed(net="resnet20").net == "resnet20"
+    assert "whiten.weight, which the recipe keeps as it is" in known.given_up(net="resnet20")[0]
+    assert known.changed(net="resnet20", frozen=("conv1",)).settings.frozen == ("conv1",)
+    assert known.changed(net="swift").settings.frozen == ("whiten.weight",)
+
+
 def test_digits_are_never_mirrored():
     assert recipes.recipe("fast-mnist").settings.augment.flip == "none"
 

@@ -125,7 +125,9 @@ def test_a_head_behind_pooling_and_through_a_convolution_is_found():
         ("resnet1888", {}, "Neither torchvision nor timm has it, and there is no such file"),
         ("cnn9", {}, "Did you mean cnn2 or cnn1"),
         ("gone/net.safetensors", {}, "there is no such file. Give a saved network"),
-        ("digits.py:make", {}, r"a network of your own is trained from Python: striate\.learn\.fit"),
+        ("digits.py:make", {}, r"factory 'digits.py:make' cannot be imported .*there is no file digits\.py"),
+        ("nowhere.at_all:make", {}, r"cannot be imported \(ModuleNotFoundError: No module named 'nowhere'\)"),
+        ("digits.py:make", {"pretrained": True}, "code of your own: it brings the weights that it has"),
         ("striate:cnn1", {"pretrained": True}, "has no trained weights"),
         ("vgg-c", {"size": 16}, "vgg-c cannot be built for pictures of 16 x 16"),
         (
@@ -179,3 +181,102 @@ def test_what_stands_behind_a_librarys_name_is_checked(text, message):
 def test_trained_weights_for_other_classes_are_refused():
     with pytest.raises(NetworkError, match="are for its own classes and channels, not for classes=10"):
         striate.load("timm:resnet18,classes=10")
+
+
+OWN = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, classes=7):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3)
+        self.head = nn.Linear(4, classes)
+
+    def forward(self, images):
+        return self.head(self.conv(images).relu().mean((2, 3)))
+
+class Asks(Net):
+    def __init__(self, classes, width):
+        super().__init__(classes)
+
+class Maps(Net):
+    def forward(self, images):
+        return self.conv(images).flatten()
+
+def three():
+    return Net(3)
+
+def broken():
+    raise ValueError("out of ideas")
+
+def word():
+    return "resnet"
+
+def kind():
+    return Net
+
+def lazy():
+    return nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten(), nn.LazyLinear(7))
+
+one = Net()
+number = 4
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(OWN)
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack" / "nets.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [one for one in __import__("sys").path if one not in ("", str(tmp_path))])
+    return tmp_path
+
+
+def test_code_of_ones_own_makes_a_network(own, monkeypatch):
+    state = torch.random.get_rng_state()
+    made = start("mine.py:Net", classes=7, channels=1, size=(12, 14), seed=3)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert (made.name, made.factory) == ("Net", "mine.py:Net")
+    assert (made.spec.channels, *made.spec.size) == (1, 12, 14)
+    assert not made.module.training
+    assert not brings_weights("mine.py:Net")
+    same, other = (start("mine.py:Net", classes=7, channels=1, size=12, seed=seed) for seed in (3, 4))
+    assert same.weights_hash == made.weights_hash != other.weights_hash
+    assert start("pack.nets:Net", classes=7, channels=1, size=12, seed=3).weights_hash == made.weights_hash
+    absolute = start(f"{own}/mine.py:three", classes=3, channels=1, size=12)
+    assert absolute.graph().classes == 3
+    lazy = [start("mine.py:lazy", classes=7, channels=2, size=9, seed=seed).weights_hash for seed in (0, 0, 1)]
+    assert lazy[0] == lazy[1] != lazy[2]
+    drawn = start("mine.py:Net", classes=7, channels=1, size=12, initial="gaussian")
+    assert drawn.weights_hash != start("mine.py:Net", classes=7, channels=1, size=12).weights_hash
+    # a file of it asks for the code by name, and takes it
+    path = made.save(own / "net.safetensors")
+    with pytest.raises(NetworkError, match=r"Code named by a file is not run: name it yourself"):
+        start(path, classes=7)
+    assert start(path, classes=7, factory="mine.py:Net").weights_hash == made.weights_hash
+    with pytest.raises(OptionError, match=r"factory would be ignored: mine.py:Net says by itself"):
+        start("mine.py:Net", classes=7, channels=1, factory="mine.py:Net")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Nett", r"has no attribute 'Nett'\)\. Did you mean mine\.py:Net\?"),
+        (
+            "Asks",
+            r"needs arguments \(classes, width\), and is called without any\. Write a .*Asks\(classes=\.\.\.\)",
+        ),
+        ("three", r"makes a network with 3 outputs, and there are 7 classes.*`def net\(\): return Net\(7\)`"),
+        ("Maps", r"cannot be trained on pictures of 1 x 12 x 12 .*--channels, --size\): .*one row of logits"),
+        ("broken", "failed: ValueError: out of ideas"),
+        ("word", r"made str, not a torch\.nn\.Module"),
+        ("kind", r"made the class Net, not a module of it: call it there"),
+        ("one", r"is a module already, Net: name a function that makes a new one"),
+        ("number", "is int, which cannot be called"),
+    ],
+)
+def test_what_is_wrong_with_code_of_ones_own_is_said(own, name, message):
+    with pytest.raises(NetworkError, match=message):
+        start(f"mine.py:{name}", classes=7, channels=1, size=12)

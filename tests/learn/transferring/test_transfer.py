@@ -16,6 +16,8 @@ from striate.errors import AtlasError, DataError, NetworkError, OptionError, Out
 from striate.learn.run import Run
 from striate.learn.transferring.depths import choose_depths
 from striate.learn.transferring.keeping import read_transfer
+from striate.nets import heads
+from striate.nets.joined import joined
 from striate.network import Network
 from striate.progress import Event, listen
 from striate.spec import InputSpec
@@ -235,6 +237,39 @@ def test_depths_are_those_at_each_resolution(lite0):
     assert len(depths) == 4
     assert lite0.graph().layer(depths[-1]).channels == 1280
     assert choose_depths(lite0, ["blocks.4", "blocks.2"]) == ("blocks.2", "blocks.4")
+
+
+def even_head(kind: str, features: int, **sizes: int) -> heads.Head:
+    """A head that calls all classes alike."""
+    head = heads.blank({"kind": kind, "features": features, "classes": 3, **sizes})
+    for weight in head.parameters():
+        torch.nn.init.zeros_(weight)
+    return head
+
+
+@pytest.mark.parametrize("places", [("relu1", "pool2"), ("pool2",)])
+@pytest.mark.parametrize("kind", ["linear", "dense"])
+def test_a_network_that_was_transferred_is_read_like_its_backbone(trained, places, kind):
+    width = sum(trained.graph().layer(place).channels for place in places)
+    sizes = {"units": 5} if kind == "dense" else {}
+    once = joined(trained, places, even_head(kind, width, **sizes))
+    assert choose_depths(trained) == ("relu1", "pool2")
+    assert choose_depths(once) == ("backbone.relu1", "backbone.pool2")
+
+
+def test_transferred_twice_the_names_stay_short(trained, tmp_path):
+    places, heads_of = ("relu1", "pool2"), {"heads": ("dense",), "tune": True, "epochs": 1}
+    width = sum(trained.graph().layer(place).channels for place in places)
+    once = joined(trained, places, even_head("linear", width))
+    found = learn.transfer(once, pictures(60), out=tmp_path / "again", scratch=True, **heads_of)
+    assert [way.name for way in found.ways] == [
+        "dense on backbone.pool2", "dense on 2 depths", "logistic on backbone.pool2",
+        "fine-tuned, stage 2: backbone.conv2 and on", "from random weights, 3 epochs",
+    ]  # fmt: skip
+    twice = striate.load(tmp_path / "again")
+    assert not any("backbone.backbone" in address for address in twice.graph().names)
+    assert twice.name.count("head") <= 1
+    assert not any("cannot be trained from random weights" in note for note in found.recipe.notes)
 
 
 def test_features_are_those_of_the_tap(trained, done):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,10 @@ from torch import Tensor
 
 import striate
 from learn.striped import arrays, parts
+from learn.transferring.tuning_by_ranks import COMMON, NAMES, begun, made
 from striate import dataset, progress
 from striate.errors import DataError, OptionError, OutputError, Stopped, TrainingError
+from striate.learn.judging.evaluate import evaluate
 from striate.learn.loop import fit
 from striate.learn.pictures.split import Split, split
 from striate.learn.run import Run
@@ -25,23 +30,6 @@ from striate.learn.transferring.tuning import fine_tune
 from striate.results.base import Recipe
 from striate.results.evaluation import Evaluation
 from striate.results.shares import standard_error
-
-TEXT = (
-    "striate:sequential,1x9x9,conv 4 3x3 bn relu,conv 6 3x3 bn relu,dropout 0.3,conv 6 3x3 bn relu,flatten,"
-    "dropout 0.3,dense 3"
-)
-COMMON: dict[str, Any] = {"batch": 8, "precision": "float32", "workers": 0, "epochs": 2, "rate": 0.02, "falloff": 0.9}
-
-
-def made(seed: int = 0) -> striate.Network:
-    """A network of four layers, with batch norm and dropout between them."""
-    network = striate.load(TEXT)
-    draw = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for weight in network.module.parameters():
-            if weight.dim() > 1:
-                weight.copy_(torch.randn(weight.shape, generator=draw) * 0.2)
-    return network
 
 
 def held(network: striate.Network) -> dict[str, Tensor]:
@@ -156,6 +144,26 @@ def test_interrupted_it_goes_on_to_the_same_bits(tuned: Tuned, pictures: Split, 
         fine_tune(made(), pictures, out=tmp_path / "out", resume=True, **COMMON | {"falloff": 0.5})
     with pytest.raises(TrainingError, match=r"other settings \(rate: 0.02, not 0.01\)"):
         fine_tune(made(), pictures, out=tmp_path / "out", resume=True, **COMMON | {"rate": 0.01})
+
+
+@pytest.mark.slow
+def test_two_processes_fine_tune_alike(tmp_path: Path) -> None:
+    script = Path(__file__).with_name("tuning_by_ranks.py")
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
+         str(script), str(tmp_path)],
+        capture_output=True, text=True, timeout=400, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in range(2))
+    assert first == second  # bit for bit, whichever stage was the best
+    for name in NAMES:
+        given = begun(name)
+        table = evaluate(given, parts(48).validation, parts(48).validation_indices, parts(48).validation_labels)
+        assert first[name][1][0] == table.accuracy  # the first one's head, whatever that of the second was
+        assert len(first[name][1]) > 1
+        assert Run.open(tmp_path / name / "stages" / "1").about["ranks"] == 2
+        assert set(held(striate.load(tmp_path / name / "network.safetensors"))) == set(held(given))
 
 
 def test_the_summary_says_how_it_went(tuned: Tuned, out: Path) -> None:

@@ -19,8 +19,9 @@ from striate.learn.pictures.split import Split
 from striate.learn.pictures.standardize import standardized
 from striate.learn.run import Run
 from striate.learn.starting.start import start
+from striate.learn.untrained.fewer import fewer
 from striate.learn.untrained.first_layer import first_layer, set_first_layer
-from striate.learn.untrained.first_layers import NET, WAYS, _fewer, compare_first_layers
+from striate.learn.untrained.first_layers import NET, WAYS, compare_first_layers
 from striate.results.first_layers import FirstLayer, FirstLayers
 
 FIXED = ("by-hand", "random", "trained")
@@ -111,16 +112,16 @@ def test_fewer_pictures_keep_the_shares_of_the_classes():
     pictures = dataset.open(images, labels=labels)
     names = ("a", "b", "c", "d")
     whole = Split(pictures, np.arange(100), labels, pictures, np.arange(4), labels[:4], names)
-    fewer = _fewer(whole, 31, 0)
-    assert fewer.train_counts.tolist() == [18, 9, 3, 1]
-    assert sorted(set(fewer.train_indices.tolist())) == fewer.train_indices.tolist()
-    np.testing.assert_array_equal(labels[fewer.train_indices], fewer.train_labels)
-    assert fewer.identity == _fewer(whole, 31, 0).identity != _fewer(whole, 31, 1).identity
-    assert _fewer(whole, 100, 0) is whole is _fewer(whole, None, 0)
-    assert _fewer(whole, 4, 0).train_counts.tolist() == [1, 1, 1, 1]
-    assert fewer.notes == ("31 of 100 training pictures are used, drawn by lot, of each class its share.",)
+    some = fewer(whole, 31, 0)
+    assert some.train_counts.tolist() == [18, 9, 3, 1]
+    assert sorted(set(some.train_indices.tolist())) == some.train_indices.tolist()
+    np.testing.assert_array_equal(labels[some.train_indices], some.train_labels)
+    assert some.identity == fewer(whole, 31, 0).identity != fewer(whole, 31, 1).identity
+    assert fewer(whole, 100, 0) is whole is fewer(whole, None, 0)
+    assert fewer(whole, 4, 0).train_counts.tolist() == [1, 1, 1, 1]
+    assert some.notes == ("31 of 100 training pictures are used, drawn by lot, of each class its share.",)
     with pytest.raises(OptionError, match="3 training pictures for 4 classes: give each class one at least"):
-        _fewer(whole, 3, 0)
+        fewer(whole, 3, 0)
 
 
 def result(accuracies: dict[str, list[float]], pictures: int = 400) -> FirstLayers:

@@ -11,6 +11,7 @@ from learn.striped import arrays, write
 from striate import dataset, progress
 from striate.errors import DataError, NetworkError, OptionError, Stopped, TrainingError
 from striate.learn.run import Run
+from striate.learn.starting.start import start
 from striate.learn.untrained import ranking
 from striate.learn.untrained.random_features import random_features
 from striate.learn.untrained.ranking import TASK, rank_nets
@@ -97,6 +98,36 @@ def test_what_is_done_is_not_done_again_and_more_can_be_added(source, found, tmp
         source, NETS, out=out, **{**OPTIONS, "seeds": (1,), "train_best": 0}
     )  # on the same pictures, whatever the first seed is
     assert not done
+
+
+def test_where_nothing_is_to_be_trained_how_the_others_were_is_taken_from_the_folder(source, tmp_path):
+    names = {name: NETS[name] for name in ("blind", "seeing")}
+    out, train = tmp_path / "out", {"seeds": 1, "train_best": 1, "device": "cpu"}
+    first = rank_nets(source, {"seeing": NETS["seeing"]}, out=out, epochs=2, **train)
+    again = rank_nets(source, names, out=out, seeds=1, device="cpu")  # ten epochs, were there anything to train
+    assert [one.trained for one in again.trained] == [first.nets[0].trained]
+    assert again.epochs == 2
+    assert again.recipe.options["epochs"] == 2
+    assert json.loads((out / "done.json").read_text())["training"] == {"epochs": 2}
+    with pytest.raises(TrainingError, match=r"begun otherwise \(epochs: 2, not 10\)"):
+        rank_nets(source, names, out=out, **train)
+    assert numbers(rank_nets(source, names, out=out, epochs=2, **train)) == numbers(again)
+
+
+def test_fewer_pictures_to_train_on_are_judged_by_the_same(source, found, tmp_path):
+    options = {"seeds": 1, "device": "cpu"}
+    few = rank_nets(source, {"seeing": NETS["seeing"]}, out=tmp_path, pictures=30, **options)
+    assert (few.pictures, few.judged) == (30, found.judged)
+    assert "30 of 72 training pictures are used" in " ".join(few.recipe.notes)
+    with pytest.raises(TrainingError, match="is on other pictures"):
+        rank_nets(source, {"seeing": NETS["seeing"]}, out=tmp_path, **options)
+
+
+def test_those_that_are_ranked_unless_others_are_named_fit_digits_and_differ():
+    texts = ranking._named(ranking.NETS, 10)
+    assert len(set(texts.values())) == len(ranking.NETS)
+    for text in texts.values():
+        assert start(text, classes=10, channels=1, size=28).graph().classes == 10
 
 
 def test_trained_networks_are_runs_that_can_be_opened(source, tmp_path):

@@ -8,6 +8,7 @@ import torch
 from sklearn.linear_model import Ridge
 
 from striate.errors import DataError, OptionError
+from striate.learn.untrained import ridge
 from striate.learn.untrained.ridge import STRENGTHS, fit_ridge
 
 SHAPES = [(120, 30), (50, 140)]  # more pictures than features, and fewer
@@ -20,6 +21,12 @@ def problem(count: int, width: int, *, noise: float = 3.0, seed: int = 0) -> tup
     scores = scores - scores.mean(0)
     noisy = scores + noise * scores.std() * torch.randn(count, 3, generator=draw)
     return features, noisy.argmax(1)
+
+
+def given(features: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, bool, int]:
+    """What the solver of a classifier with an intercept is given."""
+    targets = torch.nn.functional.one_hot(labels, 3).double()
+    return torch.from_numpy(standardised(features)).float(), targets - targets.mean(0), True, 4096
 
 
 def standardised(features: torch.Tensor) -> np.ndarray:
@@ -82,6 +89,22 @@ def test_both_ways_give_the_same_where_there_are_as_many_features_as_pictures():
 def test_noise_asks_for_a_strong_penalty_and_clear_pictures_for_a_weak_one():
     clear, noisy = problem(200, 20, noise=0.0), problem(200, 20, noise=30.0)
     assert fit_ridge(*clear, 3).strength < fit_ridge(*noisy, 3).strength <= max(STRENGTHS)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("noise", [0.0, 3.0, 30.0])
+def test_the_walk_ends_where_trying_all_strengths_would(shape, noise, monkeypatch):
+    features, labels = problem(*shape, noise=noise)
+    tried: list[float] = []
+    plain = ridge._Solver.solve
+    monkeypatch.setattr(
+        ridge._Solver, "solve", lambda solver, strength: tried.append(strength) or plain(solver, strength)
+    )
+    alone = {one: ridge._lowest([one], ridge._Solver(*given(features, labels)))[1].error for one in STRENGTHS}
+    tried.clear()
+    assert fit_ridge(features.clone(), labels, 3).strength == min(alone, key=alone.__getitem__)
+    assert tried[0] == 1.0
+    assert len(tried) == len(set(tried)) < len(STRENGTHS)
 
 
 def test_probabilities_fit_the_pictures_left_out():

@@ -75,6 +75,65 @@ def test_slopes_equal_those_of_the_formula(case):
         torch.testing.assert_close(one, other)
 
 
+def laid(values: Tensor, order: str) -> Tensor:
+    """The same numbers in another order of memory."""
+    if order == "plain":
+        return values.contiguous()
+    if order == "channels last":
+        return values.to(memory_format=torch.channels_last)
+    if order == "part of more":
+        return torch.cat([values[:1], values, values[:1]])[1:-1]
+    return values.mT.contiguous().mT  # columns before rows
+
+
+@pytest.mark.parametrize("order_of_slopes", ["plain", "channels last", "part of more", "turned"])
+@pytest.mark.parametrize("order", ["plain", "channels last", "part of more", "turned"])
+@pytest.mark.parametrize("kernel", [(3, 2), (2, 6)])
+def test_orders_of_memory_change_nothing(order, order_of_slopes, kernel):
+    layer = LocallyConnected2d(3, 4, (5, 6), kernel, (2, 1), bias=False).double()
+    images = laid(torch.randn(5, 3, 5, 6, dtype=torch.float64), order).requires_grad_()
+    expected = by_loop(images, layer)
+    slope = laid(torch.randn(expected.shape, dtype=torch.float64), order_of_slopes)
+    with torch.no_grad():
+        torch.testing.assert_close(layer(images), expected)
+    ours = torch.autograd.grad(layer(images), (images, layer.weight), slope)
+    theirs = torch.autograd.grad(expected, (images, layer.weight), slope)
+    torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("channels", "outputs", "size"),
+    [(2, 300, (4, 4)), (600, 2, (16, 17))],  # so many outputs, so large a picture, that one goes at a time
+)
+def test_pictures_that_are_laid_out_a_few_at_a_time(channels, outputs, size):
+    layer = LocallyConnected2d(channels, outputs, size, 3, bias=False).double()
+    images = torch.randn(3, channels, *size, dtype=torch.float64, requires_grad=True)
+    expected = by_loop(images, layer)
+    torch.testing.assert_close(layer(images), expected)
+    slope = torch.randn(expected.shape, dtype=torch.float64)
+    ours = torch.autograd.grad(layer(images), (images, layer.weight), slope)
+    torch.testing.assert_close(ours, torch.autograd.grad(expected, (images, layer.weight), slope))
+
+
+def test_a_sum_can_be_differentiated():
+    layer = LocallyConnected2d(2, 3, 5, 3)
+    images = torch.randn(2, 2, 5, 5, requires_grad=True)
+    layer(images).sum().backward()  # one number stands for all slopes
+    expected = torch.autograd.grad(by_loop(images, layer).sum(), (images, layer.weight, layer.bias))
+    torch.testing.assert_close((images.grad, layer.weight.grad, layer.bias.grad), expected)
+
+
+@pytest.mark.parametrize("learning", [False, True])
+def test_no_pictures_at_all(learning):
+    layer = LocallyConnected2d(2, 3, 5, 3)
+    with torch.set_grad_enabled(learning):
+        found = layer(torch.zeros(0, 2, 5, 5))
+    assert found.shape == (0, 3, 3, 3)
+    if learning:
+        found.sum().backward()
+        assert not layer.weight.grad.any()
+
+
 @pytest.mark.parametrize(("stride", "padding"), [(1, 0), (2, 1), ((2, 1), (0, 2))])
 def test_slopes_equal_small_differences_twice_over(stride, padding):
     layer = LocallyConnected2d(2, 2, (4, 3), (3, 2), stride, padding).double()

@@ -1,4 +1,4 @@
-"""K centroids of patches: k-means in small batches, and its spherical kin. Knows no pictures.
+"""K centroids of patches: k-means by scikit-learn or faiss, and its spherical kin. Knows no pictures.
 
 Source: Sculley 2010, "Web-scale k-means clustering" (scikit-learn's MiniBatchKMeans); Coates and Ng 2012, "Learning
 feature representations with k-means", section 3, for the spherical one.
@@ -7,13 +7,17 @@ feature representations with k-means", section 3, for the spherical one.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from striate import progress
+from striate.indexing import faiss
 
-__all__ = ["k_means", "nearest", "spherical"]
+__all__ = ["Engine", "k_means", "nearest", "spherical"]
+
+Engine = Literal["scikit-learn", "faiss"]
 
 TASK = "k-means"
 ROUGH = 2  # rounds over all patches in small batches
@@ -21,25 +25,30 @@ BLOCK = 8192  # patches that are compared with all centroids at a time
 
 
 def k_means(
-    patches: NDArray[np.float32], count: int, *, rounds: int = 10, seed: int = 0
+    patches: NDArray[np.float32], count: int, *, rounds: int = 10, seed: int = 0, engine: Engine = "scikit-learn"
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Find centroids: roughly by scikit-learn's MiniBatchKMeans, which then settle by rounds over all patches.
 
     The first centroids are patches. Small batches move them, and replace those that hardly anybody is near to; a whole
-    round moves each to the mean of the patches that are nearest to it, and costs less than one in small batches.
+    round moves each to the mean of the patches that are nearest to it, and costs less than one in small batches. With
+    faiss all rounds are whole, and one that nobody is near to takes half of the patches of another.
 
     Args:
         patches: shape (M, D), in an order without meaning, at least `count` distinct ones.
         count: K.
         rounds: over all patches, after two in small batches.
         seed: of the first centroids, and of those that replace others.
+        engine: scikit-learn, or faiss (the extra `index`).
 
     Returns:
         Centroids (K, D), float32, and how many patches are nearest to each, (K,), int64.
 
     Raises:
+        MissingExtraError: faiss is asked for, and not installed.
         Stopped: the user asked to stop.
     """
+    if engine == "faiss":
+        return _by_faiss(patches, count, ROUGH + rounds, seed)
     from sklearn.cluster import MiniBatchKMeans  # half a second, which no command that learns no kernels should pay
 
     batch = max(4096, 3 * count)
@@ -63,6 +72,27 @@ def k_means(
             break
     progress.report(progress.Event(TASK, total, total))
     return centroids, np.bincount(labels, minlength=count).astype(np.int64)
+
+
+def _by_faiss(
+    patches: NDArray[np.float32], count: int, rounds: int, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Do whole rounds, one at a time, so that it can be stopped between them."""
+    patches = np.ascontiguousarray(patches, dtype=np.float32)
+    # all patches count, and how few is too few was said before
+    settings = {"niter": 1, "min_points_per_centroid": 1, "max_points_per_centroid": len(patches)}
+    generator = np.random.default_rng(seed)
+    centroids = patches[generator.choice(len(patches), count, replace=False)]
+    for step in range(rounds):
+        _step(step, rounds)
+        with faiss("k-means by faiss") as library:
+            model = library.Kmeans(patches.shape[1], count, seed=int(generator.integers(1 << 30)), **settings)
+            model.train(patches, init_centroids=centroids)
+        if np.array_equal(model.centroids, centroids):
+            break
+        centroids = np.array(model.centroids)
+    progress.report(progress.Event(TASK, rounds, rounds))
+    return centroids, np.bincount(nearest(patches, centroids), minlength=count).astype(np.int64)
 
 
 def spherical(

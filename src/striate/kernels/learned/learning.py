@@ -17,7 +17,7 @@ from torch import Tensor
 import striate
 from striate import dataset
 from striate.errors import DataError, OptionError
-from striate.kernels.learned.clustering import k_means, spherical
+from striate.kernels.learned.clustering import Engine, k_means, spherical
 from striate.kernels.learned.patches import draw_patches
 from striate.kernels.learned.whitening import normalise, whiten
 from striate.nets.layers import TriangleConv2d
@@ -27,10 +27,9 @@ from striate.results import FilterBank
 from striate.results.base import Recipe
 from striate.spec import InputSpec
 
-__all__ = ["LearnedKernels", "Method", "learn_kernels"]
+__all__ = ["Engine", "LearnedKernels", "Method", "learn_kernels"]
 
 Method = Literal["k-means", "spherical"]
-_METHODS = {"k-means": k_means, "spherical": spherical}
 _PATCHES = (50_000, 250, 400_000)
 """Patches that are drawn unless told otherwise: at least, for each kernel, and at most (what the paper had)."""
 
@@ -178,6 +177,7 @@ def learn_kernels(
     whitening: float = 0.1,
     method: Method = "k-means",
     rounds: int = 10,
+    engine: Engine = "scikit-learn",
     seed: int = 0,
 ) -> LearnedKernels:
     """Learn K kernels from patches of pictures, without labels.
@@ -191,13 +191,14 @@ def learn_kernels(
         indices: of the pictures that patches come from; all unless given.
         contrast: added to the variance of a patch of 0 to 255, above 0.
         whitening: added to the variance along each principal direction, above 0; 0 leaves patches unwhitened.
-        method: "k-means" (scikit-learn's MiniBatchKMeans), or "spherical": centroids of length 1, patches by the
-            largest product.
+        method: "k-means", or "spherical": centroids of length 1, patches by the largest product.
         rounds: over all patches.
+        engine: of k-means: "scikit-learn" (MiniBatchKMeans), or "faiss" (the extra `index`).
         seed: of the patches and of the centroids.
 
     Raises:
         DataError: there are fewer distinct patches than kernels, or pictures are smaller than a patch.
+        MissingExtraError: faiss is asked for, and not installed.
         OptionError: an option makes no sense.
         Stopped: the user asked to stop.
     """
@@ -206,6 +207,10 @@ def learn_kernels(
     height, width = pair("size", size)
     if method not in get_args(Method):
         raise OptionError(f"no method {method!r}; there are {', '.join(get_args(Method))}.")
+    if engine not in get_args(Engine):
+        raise OptionError(f"no engine {engine!r}; there are {', '.join(get_args(Engine))}.")
+    if engine == "faiss" and method != "k-means":
+        raise OptionError(f"faiss is for k-means, and the method is {method}. Leave the engine out.")
     if not contrast > 0 or not whitening >= 0:
         raise OptionError(f"contrast must be above 0 and whitening at least 0, got {contrast} and {whitening}.")
     least, each, most = _PATCHES
@@ -221,10 +226,13 @@ def learn_kernels(
     white = found(flat)
     del flat
     _check_distinct(white, count, opened.description)
-    centroids, counts = _METHODS[method](white, count, rounds=rounds, seed=seed)
+    if method == "k-means":
+        centroids, counts = k_means(white, count, rounds=rounds, seed=seed, engine=engine)
+    else:
+        centroids, counts = spherical(white, count, rounds=rounds, seed=seed)
     options = {
         "pictures": opened.description, "count": count, "size": [height, width], "patches": many, "contrast": contrast,
-        "whitening": whitening, "method": method, "rounds": rounds, "seed": seed,
+        "whitening": whitening, "method": method, "rounds": rounds, "engine": engine, "seed": seed,
     }  # fmt: skip
     recipe = Recipe(
         lens="kernels.learn_kernels",

@@ -23,7 +23,7 @@ from striate.dataset import PictureSet
 from striate.errors import DataError, ImageError
 from striate.kernels.learned.coding import code
 from striate.kernels.learned.keeping import Folder, read_kernels, write_kernels
-from striate.kernels.learned.learning import LearnedKernels, Method, learn_kernels
+from striate.kernels.learned.learning import Engine, LearnedKernels, Method, learn_kernels
 from striate.kernels.learned.margin import Margin, fit_margin, pick_strength
 from striate.nets.builder import sequential
 from striate.nets.layers._settings import Pair, pair
@@ -68,6 +68,7 @@ def single_layer(
     patches: int | None = None,
     method: Method = "k-means",
     rounds: int = 10,
+    engine: Engine = "scikit-learn",
     strength: float | None = None,
     spec: InputSpec | None = None,
     indices: NDArray[np.int64] | None = None,
@@ -89,6 +90,7 @@ def single_layer(
         patches: that kernels are learned from, see `learn_kernels`.
         method: likewise.
         rounds: likewise.
+        engine: likewise.
         strength: of the classifier's loss beside its weights' squares; chosen on a held-back fifth unless given.
         spec: what the network is to expect; the size and channels of the first picture unless given.
         indices: of the pictures to learn from; all, and for the classifier those with labels, unless given.
@@ -99,6 +101,7 @@ def single_layer(
 
     Raises:
         DataError: there are no labels, all are of one class, or no picture can be read.
+        MissingExtraError: faiss is asked for, and not installed.
         OptionError: an option makes no sense.
         TrainingError: the folder holds something else, or was begun with other settings.
         Stopped: the user asked to stop.
@@ -119,7 +122,8 @@ def single_layer(
     settings = {
         "pictures": opened.identity, "of": hashlib.blake2b(chosen.tobytes(), digest_size=8).hexdigest(),
         "count": count, "size": list(pair("size", size)), "stride": list(pair("stride", stride)),
-        "parts": list(pair("parts", parts)), "patches": patches, "method": method, "rounds": rounds,
+        "parts": list(pair("parts", parts)), "patches": patches, "rounds": rounds,
+        "method": method if engine == "scikit-learn" else f"{method} by {engine}",
         "strength": strength, "spec": spec.brief(), "seed": seed,
     }  # fmt: skip
     folder = None if out is None else Folder(out, settings)
@@ -134,7 +138,7 @@ def single_layer(
                 )
         kernels = _kernels(
             folder, opened, count=count, size=size, patches=patches, spec=spec, indices=chosen, method=method,
-            rounds=rounds, seed=seed,
+            rounds=rounds, engine=engine, seed=seed,
         )  # fmt: skip
         seconds["kernels"] = kernels.recipe.seconds  # also where they were learned by an interrupted call
         network = _network(kernels, spec, pair("stride", stride), pair("parts", parts), classes, opened.class_names)

@@ -5,10 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from collections.abc import Generator, Hashable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from pathlib import Path
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,12 +14,11 @@ from numpy.typing import NDArray
 import striate
 from striate import dataset, drawing, progress
 from striate.dataset import PictureSet
-from striate.dataset.batches import processors
 from striate.dataset.preparing import hashed
-from striate.errors import DataError, ImageError, OptionError, OutputError
+from striate.errors import DataError, ImageError, OptionError
 from striate.learn.checking import similar
-from striate.learn.checking.inspecting import RECORD, Passing, inspect
-from striate.learn.checking.remembering import Memory, Seen, usual_place
+from striate.learn.checking.inspecting import RECORD
+from striate.learn.checking.looking import TASK, comparable, look, seen_groups, workable
 from striate.learn.pictures.split import split
 from striate.results.base import Recipe
 from striate.results.drawn import Pixels
@@ -30,8 +26,6 @@ from striate.results.folder_check import FolderCheck, Group
 
 __all__ = ["check"]
 
-TASK = "looking at the pictures"
-_SAVED = 30.0  # seconds between two writings of what was found so far
 _SHOWN = 24  # groups of each kind of which pictures are kept to be shown
 _SIDE = 160  # pixels of the long side of those
 
@@ -82,12 +76,14 @@ def check(
             "Pictures that are normalised already (prepared=True) cannot be checked: open them as they are."
         )
     notes = list(pictures.notes)
-    found = _look(pictures, cache, workers, notes)
+    looked = look(pictures, cache=cache, workers=workers, notes=notes)
+    found = [looked[index] for index in range(len(pictures))]
     good = np.array([index for index, seen in enumerate(found) if not isinstance(seen, str)], dtype=np.int64)
     records = np.zeros(len(pictures), dtype=RECORD)
     for index in good.tolist():
         records[index] = found[index]
-    sides, divided = _sides(pictures, share, seed, notes)
+    together = seen_groups(records, workable(records, good)) if comparable(pictures) else []
+    sides, divided = _sides(pictures, together, share, seed, notes)
     copies = _copies(pictures, records, good)
     nearly = _nearly(records, good, copies, near)
     shown_first = [*copies[:_SHOWN], *nearly[:_SHOWN]]
@@ -116,74 +112,6 @@ def check(
     wanted = [*shown_first, *result.leaks()[:_SHOWN], *result.conflicts()[:_SHOWN]]
     result.examples.update(_examples(pictures, wanted))
     return result
-
-
-def _look(pictures: PictureSet, cache: Any, workers: int | None, notes: list[str]) -> list[Seen]:
-    """Return what each picture is, from the cache or by looking."""
-    place = _cache_of(pictures, cache)
-    memory = Memory() if place is None else Memory.read(place)
-    names = [pictures.name(index) for index in range(len(pictures))]
-    marks = [pictures.mark(index) if place is not None else "" for index in range(len(pictures))]
-    found = [memory.recall(name, mark) for name, mark in zip(names, marks, strict=True)]
-    new = [index for index, seen in enumerate(found) if seen is None]
-    saved = time.monotonic()
-    kept = Memory()  # of the pictures that are there now: others are forgotten
-    for index, seen in enumerate(found):
-        if seen is not None:
-            kept.keep(names[index], marks[index], seen)
-    failure: OutputError | None = None
-    try:
-        with closing(_inspected(pictures, new, workers)) as looking:
-            for index, seen in progress.track(looking, TASK, len(new)) if new else ():
-                found[index] = seen
-                if not isinstance(seen, Passing):
-                    kept.keep(names[index], marks[index], seen)
-                if place is not None and time.monotonic() - saved > _SAVED:
-                    failure = _write(kept, place)
-                    saved = time.monotonic()
-    finally:
-        if place is not None and new:
-            failure = _write(kept, place)
-    if failure is not None:
-        if cache is not None:
-            raise failure
-        notes.append(f"{failure} The next check will read every picture again.")
-    return [seen for seen in found if seen is not None]
-
-
-def _inspected(
-    pictures: PictureSet, indices: Sequence[int], workers: int | None
-) -> Generator[tuple[int, Seen], None, None]:
-    """Look at pictures in threads, and yield what was found in their order."""
-    threads = processors() if workers is None else workers
-    if threads == 0:
-        for index in indices:
-            yield index, inspect(pictures, index)
-        return
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="striate-checking")
-    try:
-        ahead = 64 * threads
-        for start in range(0, len(indices), ahead):
-            piece = indices[start : start + ahead]
-            yield from zip(piece, pool.map(lambda index: inspect(pictures, index), piece), strict=True)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _cache_of(pictures: PictureSet, cache: Any) -> Path | None:
-    if cache == "none" or pictures.path(0) is None:
-        return None
-    if cache is not None:
-        return Path(cache)
-    return usual_place(getattr(pictures, "root", Path()))
-
-
-def _write(memory: Memory, place: Path) -> OutputError | None:
-    try:
-        memory.write(place)
-    except OutputError as error:
-        return error
-    return None
 
 
 def _copies(pictures: PictureSet, records: NDArray[Any], good: NDArray[np.int64]) -> list[Group]:
@@ -220,15 +148,11 @@ def _nearly(records: NDArray[Any], good: NDArray[np.int64], copies: Sequence[Gro
     """Find pictures that are nearly the same; of copies, the first stands for all."""
     again = {index for group in copies for index in group.members[1:]}
     chosen = np.array([index for index in good.tolist() if index not in again], dtype=np.int64)
-    if len(chosen) < 2:
-        return []
-    shapes = records["width"][chosen] / np.maximum(records["height"][chosen], 1).astype(np.float64)
-    found = similar.groups(records["hash"][chosen], records["tiny"][chosen], shapes, distance=distance)
-    return [Group(tuple(chosen[members].tolist()), "near") for members in found]
+    return [Group(tuple(members), "near") for members in seen_groups(records, chosen, distance)]
 
 
 def _sides(
-    pictures: PictureSet, share: float, seed: int, notes: list[str]
+    pictures: PictureSet, together: list[list[int]], share: float, seed: int, notes: list[str]
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Return the part that each picture is of, or would be of, -1 for none; and what the parts are called."""
     sides = np.full(len(pictures), -1, dtype=np.int64)
@@ -237,7 +161,7 @@ def _sides(
             sides[part.start : part.stop] = number
         return sides, tuple(part.name for part in pictures.parts)
     try:
-        made = split(pictures, share=share, seed=seed)
+        made = split(pictures, share=share, seed=seed, together=together)
     except DataError as error:
         notes.append(f"As it is, it cannot be trained on: {error}")
         return sides, ()

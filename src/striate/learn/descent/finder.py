@@ -23,13 +23,16 @@ from striate.learn.freezing import asleep, wake
 from striate.learn.pictures.augment import Augment
 from striate.learn.pictures.feeding import Fed, Feed, feed
 from striate.learn.pictures.split import Split, split
+from striate.learn.pictures.standardize import standardized
 from striate.learn.precision import precision_for
 from striate.learn.seeds import generator, number
+from striate.learn.settings import Settings
 from striate.learn.step import Stepper
 from striate.network import Network
 from striate.results import Recipe
 from striate.results.rate_curve import RateCurve
 from striate.results.words import count
+from striate.spec import InputSpec
 
 __all__ = ["find_rate"]
 
@@ -49,8 +52,9 @@ def find_rate(
     highest: float = 10.0,
     steps: int = 100,
     stop_at: float = 4.0,
-    batch: int = 64,
+    batch: int | None = None,
     augment: Any = "none",
+    standardize: str = "model",
     smoothing: float = 0.0,
     frozen: str | Sequence[str] = (),
     precision: str = "auto",
@@ -75,8 +79,9 @@ def find_rate(
         highest: the last, above the first.
         steps: how many there are between them, at least 10.
         stop_at: the test ends when the loss, averaged over the last steps, is so many times its least.
-        batch: pictures in a step.
+        batch: pictures in a step; as many as `fit` takes when None.
         augment: as `fit` takes it.
+        standardize: likewise; the network keeps its own specification.
         smoothing: of the labels, in [0, 1).
         frozen: names of layers, or of weights, that do not learn.
         precision: as `fit` takes it.
@@ -92,7 +97,8 @@ def find_rate(
 
     Source: Smith 2015, arXiv:1506.01186, section 3.3; the rate grows exponentially as in Gugger 2018.
     """
-    _check(lowest, highest, steps, stop_at, batch)
+    batch = Settings(batch=batch, standardize=standardize).batch_for(network.spec.height, network.spec.width, 2**30)
+    _check(lowest, highest, steps, stop_at)
     if not 0 <= smoothing < 1:
         raise OptionError(f"smoothing must be from 0 up to (not including) 1, got {smoothing}.")
     if network.dtype != torch.float32:
@@ -111,8 +117,16 @@ def find_rate(
     broken: dict[int, str] = {}
     with (
         _batches(
-            network, source, batch=batch, most=steps * batch, augment=augment, labels=labels, seed=seed, broken=broken
-        ) as batches,
+            network,
+            source,
+            batch=batch,
+            most=steps * batch,
+            augment=augment,
+            standardize=standardize,
+            labels=labels,
+            seed=seed,
+            broken=broken,
+        ) as (batches, spec),
         undone(network.module, given),
     ):
         torch.manual_seed(number(seed, _TASK))  # of dropout; undone as well
@@ -143,7 +157,7 @@ def find_rate(
             lens="find_rate",
             network=network.name,
             weights=network.weights_hash,
-            input=network.spec.brief(),
+            input=spec.brief(),
             options={
                 "optimizer": name,
                 "momentum": momentum,
@@ -154,6 +168,7 @@ def find_rate(
                 "stop_at": stop_at,
                 "batch": batch,
                 "augment": str(augment),
+                "standardize": standardize,
                 "smoothing": smoothing,
                 "frozen": list(resting),
                 "precision": precision,
@@ -217,33 +232,43 @@ def _batches(
     batch: int,
     most: int,
     augment: Any,
+    standardize: str,
     labels: Any,
     seed: int,
     broken: dict[int, str],
-) -> Iterator[Iterator[Fed]]:
-    """Yield batches without end, at most `most` different ones; what cannot be read goes into `broken` at the end."""
+) -> Iterator[tuple[Iterator[Fed], InputSpec]]:
+    """Yield batches without end, at most `most` different ones, and what specification they follow.
+
+    What cannot be read goes into `broken` at the end.
+    """
     with contextlib.ExitStack() as stack:
+        if standardize != "model" and isinstance(source, tuple | Feed):
+            raise OptionError(
+                f"standardize={standardize!r} would be ignored: a Feed and tensors are normalised already. Leave it "
+                "out."
+            )
         if isinstance(source, tuple) and len(source) == 2 and all(isinstance(one, Tensor) for one in source):
             images, classes = network.batch(source[0]), source[1].to(network.device, torch.int64)
             if len(images) != len(classes):
                 raise DataError(f"{len(images)} pictures and {len(classes)} labels: each picture needs one.")
             _check_classes(network, images, int(classes.max()) + 1)
-            yield _of_tensors(images, classes, min(batch, len(images)), seed)
+            yield _of_tensors(images, classes, min(batch, len(images)), seed), network.spec
             return
         if isinstance(source, Feed):
-            yield _endless(source)
+            yield _endless(source), network.spec
             return
         parts = source if isinstance(source, Split) else split(source, seed=seed, labels=labels)
         pictures = len(parts.train_indices)
         if not pictures:
             raise DataError("there are no training pictures to find a learning rate with.")
+        spec = standardized(network.spec, parts.train, parts.train_indices, standardize)
         order = torch.randperm(pictures, generator=generator(seed, _TASK)).numpy()
         chosen = np.sort(order[:most])
         made = feed(
             parts.train,
             parts.train_indices[chosen],
             parts.train_labels[chosen],
-            network.spec,
+            spec,
             batch=min(batch, len(chosen)),
             device=network.device,
             seed=seed,
@@ -253,7 +278,7 @@ def _batches(
         batches = _endless(stack.enter_context(made))
         first = next(batches)
         _check_classes(network, first.images, len(parts.class_names))
-        yield itertools.chain([first], batches)
+        yield itertools.chain([first], batches), spec
         broken.update(made.broken)
 
 
@@ -299,7 +324,7 @@ def _augment(value: Augment | str | Mapping[str, Any] | None) -> Augment:
     return Augment.parse(value) if isinstance(value, str) else Augment.from_dict(dict(value))
 
 
-def _check(lowest: float, highest: float, steps: int, stop_at: float, batch: int) -> None:
+def _check(lowest: float, highest: float, steps: int, stop_at: float) -> None:
     """Refuse what is no range to try."""
     if not 0 < lowest < highest < math.inf:
         raise OptionError(f"rates must grow from above 0: lowest {lowest}, highest {highest}.")
@@ -307,8 +332,6 @@ def _check(lowest: float, highest: float, steps: int, stop_at: float, batch: int
         raise OptionError(f"steps must be at least 10 for a curve, got {steps}.")
     if not stop_at > 1:
         raise OptionError(f"stop_at must be above 1, got {stop_at}.")
-    if batch < 1:
-        raise OptionError(f"batch must be at least 1, got {batch}.")
 
 
 def _proportioned(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:

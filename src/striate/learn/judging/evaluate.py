@@ -33,7 +33,8 @@ from striate.running import run, undisturbed
 if TYPE_CHECKING:
     from striate.learn.run import Run
 
-__all__ = ["PREDICTIONS", "UNKEPT", "evaluate", "evaluation_of", "identity", "images_of", "labels_for", "mistakes"]
+__all__ = ["PREDICTIONS", "UNKEPT", "evaluate", "evaluation_of", "identity", "images_of", "kept_evaluation",
+           "labels_for", "mistakes"]  # fmt: skip
 
 PREDICTIONS: Final = "predictions.npz"  # in the folder of a run
 UNKEPT: Final = "The table of predictions could not be kept"  # how the note begins that says so
@@ -162,6 +163,20 @@ def evaluation_of(run: Run, *, network: Network | None = None, again: bool = Fal
         note = f"{UNKEPT}, so it is made again each time: {error}"
         return replace(made, recipe=replace(made.recipe, notes=(*made.recipe.notes, note)))
     return made
+
+
+def kept_evaluation(run: Run, network: Network) -> Evaluation | None:
+    """Return the table that was kept with a run, where it is of this network; its pictures need not be there.
+
+    Args:
+        run: that is over.
+        network: its best.
+    """
+    path = Path(run.path) / PREDICTIONS
+    with contextlib.suppress(DataError):
+        if path.is_file():
+            return Evaluation.load(path, weights=network.weights_hash)
+    return None
 
 
 def identity(pictures: PictureSet, indices: Indices, labels: Indices) -> str:

@@ -16,7 +16,10 @@ from striate.errors import DataError
 from striate.files import shown
 from striate.results.words import count
 
-__all__ = ["choose", "classes", "matched", "named_classes", "some"]
+__all__ = ["TOGETHER", "choose", "choose_apart", "classes", "matched", "named_classes", "some"]
+
+TOGETHER = ("near", "copies")
+"""What lies on one side where a share is held out: pictures that look nearly the same, or copies alone."""
 
 Indices = NDArray[np.int64]
 
@@ -112,6 +115,8 @@ def choose(
             if many is None:
                 taken[label] += 1
     for label in np.flatnonzero(taken == 0).tolist():  # every group of copies is larger than the share
+        if taken[label]:  # by a group of several classes
+            continue
         mine = [group for group, many in zip(ordered, sizes, strict=True) if label in (many or labels[group].tolist())]
         fitting = [group for group in mine if not held[group].any() and len(mine) > 1]
         if not fitting:
@@ -124,6 +129,66 @@ def choose(
         held[group] = True
         taken += np.bincount(labels[group], minlength=len(names))
     return held
+
+
+def choose_apart(
+    called: Sequence[str],
+    labels: Indices,
+    first: Indices,
+    together: Sequence[Sequence[int]],
+    names: Sequence[str],
+    share: float,
+    seed: int,
+) -> tuple[NDArray[np.bool_], Indices, set[int]]:
+    """Choose what is held out, so that groups of pictures lie on one side wherever that leaves both sides something.
+
+    A class whose pictures are all in one group would have none to learn from or none to validate on: its groups are
+    taken apart, down to those that are copies.
+
+    Args:
+        called: as for `choose`; likewise `labels`, `names`, `share` and `seed`.
+        first: for each picture the place of the first that is the same, shape (N,): those are never parted.
+        together: groups of places.
+
+    Returns:
+        Shape (N,), True for what is held out; shape (N,), the first of the group that each was chosen with; classes
+        whose groups were taken apart.
+
+    Raises:
+        DataError: as `choose`.
+    """
+    apart: set[int] = set()
+    while True:
+        joint = _joined(first, [group for group in together if not apart & set(labels[list(group)].tolist())])
+        alone = {
+            label for label in range(len(names)) if len(np.unique(joint[labels == label])) < 2 and label not in apart
+        }
+        if not alone:
+            held = choose(called, labels, joint, names, share, seed)
+            counts, taken = (np.bincount(labels[chosen], minlength=len(names)) for chosen in (slice(None), held))
+            # a group of several classes may have taken one of them whole
+            alone = set(np.flatnonzero((taken == 0) | (taken == counts)).tolist()) - apart
+        if not alone:
+            return held, joint, {label for label in apart if any((labels[list(group)] == label).any()
+                                                                 for group in together)}  # fmt: skip
+        apart |= alone
+
+
+def _joined(first: Indices, together: Sequence[Sequence[int]]) -> Indices:
+    """Return for each place the smallest of its group, where groups that share a place are one."""
+    above = first.copy()
+
+    def root(place: int) -> int:
+        while above[place] != place:
+            above[place] = above[above[place]]
+            place = int(above[place])
+        return place
+
+    for group in together:
+        roots = sorted({root(place) for place in group})
+        for other in roots[1:]:
+            above[other] = roots[0]
+    return np.array([root(place) for place in range(len(first))], dtype=np.int64)
 
 
 def _check_two(counts: Indices, names: Sequence[str]) -> None:

@@ -17,8 +17,9 @@ from striate import dataset
 from striate.dataset import PictureSet
 from striate.errors import DataError, OptionError
 from striate.files import shown
+from striate.learn.checking.looking import lookalikes
 from striate.learn.pictures import manifest
-from striate.learn.pictures.choosing import choose, classes, matched, named_classes, some
+from striate.learn.pictures.choosing import TOGETHER, choose_apart, classes, matched, named_classes, some
 from striate.learn.pictures.copies import Item, first_alike, same_file
 from striate.results.words import count
 
@@ -48,6 +49,7 @@ class Split:
         left_out: pictures in neither part: (part that they would be in, name).
         vanished: pictures that a loaded manifest names and that are not there any more.
         arrived: labelled pictures that are there and that a loaded manifest does not name.
+        together: which pictures lie on one side, in words; empty where nothing was held out.
     """
 
     train: PictureSet
@@ -61,6 +63,7 @@ class Split:
     left_out: tuple[tuple[str, str], ...] = ()
     vanished: tuple[str, ...] = ()
     arrived: tuple[str, ...] = ()
+    together: str = ""
 
     @property
     def train_counts(self) -> Indices:
@@ -112,6 +115,7 @@ class Split:
             "source": self.train.origin,
             "validation": None if other is None else other.origin,
             "two sources": other is not None,
+            **({"on one side": self.together} if self.together else {}),
         }
         return manifest.write(path, about, rows)
 
@@ -149,6 +153,7 @@ class Split:
             left_out=found.left_out,
             vanished=found.vanished,
             arrived=found.arrived,
+            together=str(about.get("on one side", "")),
         )
         if not len(made.train_indices):
             raise DataError(
@@ -166,13 +171,17 @@ def split(
     seed: int = 0,
     labels: Any = None,
     copies: str = "leave out",
+    together: str | Sequence[Sequence[int]] = "near",
 ) -> Split:
     """Choose the pictures to train on and those to validate on. No file is touched.
 
     Parts train and val of a folder or archive are used as they are. Otherwise a share of each class is held out, by
     the hash of seed and name within the class: which side a picture lies on does not depend on the order in which
     pictures are listed, and when others are added it changes sides only where the balance asks for it. Files that are
-    the same byte for byte, and pictures in arrays that are the same, never lie on both sides.
+    the same byte for byte, and pictures in arrays that are the same, never lie on both sides. Neither do pictures that
+    look nearly the same (saved with other quality or size), unless a class would then be on one side only: for that
+    each picture is decoded once at reduced size, but where all are small (up to 64 pixels, which can be alike by
+    chance).
 
     The classes are those of the training pictures, by name; of both sides.
 
@@ -184,6 +193,9 @@ def split(
         labels: as `striate.dataset.open` takes them, of `source`.
         copies: what becomes of given validation pictures that are copies of training pictures: "leave out" (of the
             validation), or "keep" where figures are to be compared with published ones.
+        together: what is held on one side where a share is held out: "near", pictures that look nearly the same, as
+            `striate.learn.check` finds them; "copies", nothing but copies; or groups of your own, each the indices of
+            pictures that belong together (of one patient, of one film).
 
     Raises:
         DataError: there is nothing to choose from: no labels, one class, a class with one picture; or validation
@@ -194,6 +206,8 @@ def split(
         raise OptionError(f"share must be from 0 to below 1, got {share:g}: 0.2 holds a fifth of each class out.")
     if copies not in COPIES:
         raise OptionError(f"copies is {' or '.join(map(repr, COPIES))}, got {copies!r}.")
+    if isinstance(together, str) and together not in TOGETHER:
+        raise OptionError(f"together is {' or '.join(map(repr, TOGETHER))}, or groups of indices, got {together!r}.")
     if isinstance(source, Split):
         if validation is not None:
             raise OptionError("a Split has its validation pictures already: leave validation out.")
@@ -234,7 +248,7 @@ def split(
     if share == 0:
         nothing = np.empty(0, dtype=np.int64)
         return Split(train, chosen, kept_labels, None, nothing, nothing, names, tuple(notes))
-    return _held_out(train, chosen, kept_labels, names, share, seed, notes)
+    return _held_out(train, chosen, kept_labels, names, share, seed, together, notes)
 
 
 def _held_out(
@@ -244,18 +258,39 @@ def _held_out(
     names: tuple[str, ...],
     share: float,
     seed: int,
+    together: str | Sequence[Sequence[int]],
     notes: list[str],
 ) -> Split:
     """Hold out a share of each class."""
     first = first_alike([(train, index) for index in chosen.tolist()])
     called = [train.name(index) for index in chosen.tolist()]
-    held = choose(called, labels, first, names, share, seed)
+    groups: list[list[int]] = []
+    if not isinstance(together, str):
+        groups = _placed(together, chosen, len(train))
+    elif together == "near":
+        groups = _placed(lookalikes(train, chosen, notes=notes), chosen, len(train))
+    held, joint, apart = choose_apart(called, labels, first, groups, names, share, seed)
     alike = int((first != np.arange(len(first))).sum())
     if alike:
         notes.append(
             f"{count(alike, 'picture')} {'is a copy' if alike == 1 else 'are copies'} of others: each lies on the same "
             "side as what it is like."
         )
+    near = int((joint != first).sum())
+    own = not isinstance(together, str)
+    if near:
+        what = (
+            ("belongs with" if near == 1 else "belong with") if own else f"look{'s' * (near == 1)} nearly the same as"
+        )
+        how = "" if own else " (together='copies', --together copies, holds copies together alone)"
+        notes.append(f"{count(near, 'picture')} {what} others: each lies on the same side as those{how}.")
+    if apart:
+        few = some([names[one] for one in sorted(apart)])
+        notes.append(
+            f"Pictures of {few} that {'belong together' if own else 'look nearly the same'} lie on both sides all the "
+            "same, because one side would have none of the class: the validation says too much good of it."
+        )
+    _say_uneven(labels, held, names, share, notes)
     crossed = np.flatnonzero(labels != labels[first])
     if len(crossed):
         place = int(crossed[0])
@@ -263,7 +298,35 @@ def _held_out(
             f"{count(len(crossed), 'picture')} {'stands' if len(crossed) == 1 else 'stand'} under another class as "
             f"well (the first: {shown(called[place])} is {shown(called[int(first[place])])})."
         )
-    return Split(train, chosen[~held], labels[~held], train, chosen[held], labels[held], names, tuple(notes))
+    sides = chosen[~held], labels[~held], train, chosen[held], labels[held]
+    kept = {"near": "copies, and pictures that look nearly the same", "copies": "copies"}
+    words = f"{kept[together] if isinstance(together, str) else 'copies, and the groups that were given'}: "
+    return Split(train, *sides, names, tuple(notes), together=f"{words}{alike + near:,} of {len(chosen):,} pictures")
+
+
+def _placed(groups: Sequence[Sequence[int]], chosen: Indices, total: int) -> list[list[int]]:
+    """Return groups of indices as groups of places among those that are chosen."""
+    place_of = {index: place for place, index in enumerate(chosen.tolist())}
+    given = [[int(index) for index in group] for group in groups]
+    for group in given:
+        if strange := [index for index in group if not 0 <= index < total]:
+            raise OptionError(f"together: there is no picture {strange[0]} among {total:,}. Indices count from 0.")
+    placed = ([place_of[index] for index in group if index in place_of] for group in given)
+    return [group for group in placed if len(group) > 1]
+
+
+def _say_uneven(
+    labels: Indices, held: NDArray[np.bool_], names: tuple[str, ...], share: float, notes: list[str]
+) -> None:
+    """Say of which classes much more or less than the share is held out, because groups cannot be parted."""
+    counts, taken = (np.bincount(labels[one], minlength=len(names)) for one in (slice(None), held))
+    wanted = np.clip(np.rint(share * counts), 1, np.maximum(counts - 1, 1))
+    if len(far := np.flatnonzero(np.abs(taken - wanted) > np.maximum(2, wanted / 2)).tolist()):
+        few = ", ".join(f"{shown(names[one])} {taken[one]:,} of {counts[one]:,}" for one in far[:3])
+        notes.append(
+            f"Of {classes(len(far))} another share is held out, because pictures that stay together cannot be parted: "
+            f"{few}{', ...' * (len(far) > 3)}."
+        )
 
 
 def _given(

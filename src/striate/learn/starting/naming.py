@@ -13,14 +13,21 @@ from striate.errors import NetworkError, OptionError
 from striate.nets.wrapped import PREFIX, is_ours
 from striate.zoo import BUILT_IN
 
-__all__ = ["LIBRARIES", "brings_weights", "named", "smallest_side"]
+__all__ = ["LIBRARIES", "brings_weights", "is_own", "named", "smallest_side"]
 
 LIBRARIES = ("torchvision", "timm")
 
 
 def named(text: str, pretrained: bool) -> tuple[str, list[str]]:
-    """Return "striate:NAME", "LIBRARY:NAME" or the path of a file, and what is to be said of the choice."""
+    """Return "striate:NAME", "LIBRARY:NAME", code of the user's own or the path of a file, and what is to be said."""
     library, colon, name = text.partition(":")
+    if is_own(text):
+        if pretrained:
+            raise NetworkError(
+                f"{text} is code of your own: it brings the weights that it has. Leave pretrained out, or take timm: "
+                "or torchvision:."
+            )
+        return text, []
     if is_ours(text):
         if pretrained:
             raise NetworkError(f"{text} has no trained weights. Leave pretrained out, or take timm: or torchvision:.")
@@ -52,14 +59,16 @@ def named(text: str, pretrained: bool) -> tuple[str, list[str]]:
     return _refuse(text, pretrained)
 
 
+def is_own(text: str) -> bool:
+    """Tell whether a text names code of the user's own, "package.module:function" or "file.py:Class"."""
+    if is_ours(text) or text.partition(":")[0] in LIBRARIES or os.path.exists(text):
+        return False
+    return re.fullmatch(r"(.+\.py|[A-Za-z_][\w.]*):[A-Za-z_][\w.]*", text) is not None
+
+
 def _refuse(text: str, pretrained: bool) -> tuple[str, list[str]]:
     if os.sep in text or Path(text).suffix in (".safetensors", ".pt", ".pth", ".pt2", ".ckpt", ".bin"):
         raise NetworkError(f"{text}: there is no such file. Give a saved network, the folder of a run, or a name.")
-    if re.fullmatch(r"[\w./\\]+(\.py)?:[A-Za-z_]\w*", text):
-        raise NetworkError(
-            f"{text}: a network of your own is trained from Python: striate.learn.fit(striate.Network(module, spec), "
-            "'photos/', out='run'). Of libraries there are timm:NAME and torchvision:NAME."
-        )
     missing = [library for library in LIBRARIES if importlib.util.find_spec(library) is None]
     hint = f" ({' and '.join(missing)} not installed: pip install 'striate[zoo]')" if missing else ""
     if pretrained:
@@ -92,7 +101,8 @@ def _known(library: str) -> list[str]:
 def brings_weights(net: str | os.PathLike[str], *, pretrained: bool = False) -> bool:
     """Tell whether a network would come with weights that have learned something: from a file, or a library's."""
     text, _ = named(os.fspath(net), pretrained)
-    return pretrained or not text.startswith((PREFIX, *(f"{library}:" for library in LIBRARIES)))
+    code = is_own(text) or text.startswith((PREFIX, *(f"{library}:" for library in LIBRARIES)))
+    return pretrained or not code
 
 
 def smallest_side(net: str | os.PathLike[str]) -> int:

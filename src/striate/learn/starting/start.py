@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from striate import nets
-from striate.errors import NetworkError, OptionError
+from striate.errors import NetworkError, OptionError, StriateError
+from striate.files import one_line
 from striate.learn.seeds import generator, number
 from striate.learn.starting.heads import head_of
-from striate.learn.starting.naming import LIBRARIES, named
+from striate.learn.starting.naming import LIBRARIES, is_own, named
 from striate.nets import wrapped
 from striate.nets.initial import Initial, initialise
 from striate.nets.wrapped import PREFIX, is_ours
 from striate.network import Network
-from striate.sources import load
+from striate.results.words import count
+from striate.sources import load, made_by
 from striate.spec import InputSpec
 from striate.zoo import BUILT_IN
 
-__all__ = ["start", "usual_device"]
+__all__ = ["settle_lazy", "start", "usual_device"]
 
 _SIDE = 128  # pixels from which on pictures are cut from larger ones, as photographs are
 
@@ -39,6 +42,7 @@ def start(
     pretrained: bool = False,
     initial: str | None = None,
     seed: int = 0,
+    factory: str | Callable[[], nn.Module] | None = None,
 ) -> Network:
     """Make a network for a number of classes, ready to be trained.
 
@@ -50,8 +54,9 @@ def start(
 
     Args:
         net: "cnn1", "resnet20" or any name of `striate.nets.names()`; "timm:NAME", "torchvision:NAME"; a name without
-            a library is looked up here, in torchvision and in timm, in this order; or a saved network, or the folder
-            of a run.
+            a library is looked up here, in torchvision and in timm, in this order; "file.py:Class" or
+            "package.module:function", code of your own that makes a module without arguments; or a saved network, or
+            the folder of a run.
         classes: logits.
         class_names: names of them by index.
         channels: of the pictures; what the network is usually for unless given.
@@ -59,6 +64,7 @@ def start(
         pretrained: begin with the trained weights of the library, and a new head.
         initial: how the first weights are drawn (see `striate.nets.initialise`); what suits the network unless given.
         seed: of the first weights.
+        factory: what makes the module of a file or a run, where Striate cannot make it by itself (`striate.load`).
 
     Returns:
         The network, in evaluation mode with frozen weights, as `striate.load` gives one; `Network.factory` makes it
@@ -77,13 +83,18 @@ def start(
         raise OptionError("initial draws all weights anew, so nothing of the trained ones would be left. Give one.")
     sides = (size, size) if isinstance(size, int) else size
     text, notes = named(os.fspath(net), pretrained)
-    is_file = not text.startswith((PREFIX, *(f"{library}:" for library in LIBRARIES)))
+    own = is_own(text)
+    is_file = not own and not text.startswith((PREFIX, *(f"{library}:" for library in LIBRARIES)))
     if is_file and (pretrained or initial is not None):
         option = "pretrained" if pretrained else f"initial={initial!r}"
         raise OptionError(f"{text} holds weights of its own: leave {option} out.")
-    if is_file or pretrained:
+    if factory is not None and not is_file:
+        raise OptionError(f"factory would be ignored: {text} says by itself how it is made. Leave it out.")
+    if own:
+        made = _own(text, classes, channels, sides, initial, seed)
+    elif is_file or pretrained:
         with _drawn_by(number(seed, "first weights")):  # building it draws weights, before those held are put in
-            held = load(_built_in().get(text, text))
+            held = load(_built_in().get(text, text), factory=factory)
         made = _grown(held, classes, class_names, channels, sides, seed)
     else:
         made = _fresh(text, classes, channels, sides, initial, seed)
@@ -131,6 +142,43 @@ def _fresh(
         initialise(network.module, cast(Initial, initial or rule), draw)
     network.notes = ()  # that it has learned nothing yet goes without saying
     return network
+
+
+def _own(
+    text: str, classes: int, channels: int | None, sides: tuple[int, int] | None, initial: str | None, seed: int
+) -> Network:
+    """Build a network by code of the user's own, and make sure that it takes such pictures and has such classes."""
+    with _drawn_by(number(seed, "first weights")):
+        module = made_by(text)
+        spec = _resized(InputSpec() if channels is None else InputSpec(channels=channels), sides)
+        network = Network(module, spec, factory=text)
+        try:
+            settle_lazy(network)
+            logits = network(torch.zeros(1, spec.channels, spec.height, spec.width)).shape[1]
+        except Exception as error:  # it is the user's code that is run
+            why = str(error) if isinstance(error, StriateError) else one_line(error)
+            raise NetworkError(
+                f"{text} cannot be trained on pictures of {spec.channels} x {spec.height} x {spec.width} (channels x "
+                f"height x width; others: --channels, --size): {why}"
+            ) from error
+    if logits != classes:
+        raise NetworkError(
+            f"{text} makes a network with {count(logits, 'output')}, and there are {classes:,} classes: it needs one "
+            f"output for each. Write a function that makes it so, such as `def net(): return "
+            f"{type(module).__name__}({classes})`, and name that."
+        )
+    if initial is not None:
+        initialise(network.module, cast(Initial, initial), generator(seed, "first weights"))
+    return network
+
+
+def settle_lazy(network: Network) -> None:
+    """Let a first picture tell lazy layers how large they are."""
+    if any(is_lazy(weight) for weight in network.module.parameters()):
+        network.module.eval()
+        spec = network.spec
+        with torch.no_grad():
+            network.module(torch.zeros(1, spec.channels, spec.height, spec.width, device=network.device))
 
 
 def _wanted(channels: int | None, sides: tuple[int, int] | None) -> dict[str, int]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from striate import progress
 from striate.errors import DataError, OptionError, Stopped, TrainingError
-from striate.files import one_line, shown, write_bytes, write_text
+from striate.files import shown, write_bytes, write_text
 from striate.learn import state
 from striate.learn.beginning import check
 from striate.learn.folder import Folder
@@ -27,6 +27,7 @@ from striate.learn.seeds import number
 from striate.learn.settings import Settings
 from striate.learn.transferring.stages import FALLOFF, Stage, plan_stages
 from striate.learn.transferring.tuned import Tuned, as_given, judged
+from striate.marked import read_marked
 from striate.network import Network
 from striate.progress import Event
 from striate.results.evaluation import Evaluation
@@ -138,6 +139,7 @@ def fine_tune(
     }
     ranks.from_first(lambda: _begin(folder, asked, resume))
     current = _copy(network, parts)
+    ranks.alike(current.module, weights=True)  # a head that was drawn by lot is another on each
     table = _table(current, parts, folder.path / _GIVEN, keep=ranks.first)
     rows, tables = [as_given(table)], [table]
     runs: list[Run | None] = [None]
@@ -232,13 +234,14 @@ def _begin(folder: Folder, asked: Mapping[str, Any], resume: bool) -> None:
         folder.check_free()
         _write(folder, asked)
         return
-    try:
-        there = json.loads(path.read_text("utf-8"))
-        mark = there["format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TrainingError(f"{shown(path)} cannot be read ({one_line(error)}). Begin in another folder.") from error
-    if mark != FORMAT:
-        raise TrainingError(f"{shown(path)} has the format {mark!r}, where this version reads {FORMAT!r}. Begin anew.")
+    there = read_marked(
+        path,
+        FORMAT,
+        thing="a fine-tuning",
+        maker="striate transfer",
+        anew="begin in another folder",
+        error=TrainingError,
+    )
     words = {
         "network": "the network has other weights",
         "pictures": "it was begun with other pictures, or another split of them",

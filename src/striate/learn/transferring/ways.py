@@ -22,7 +22,7 @@ from striate.learn.transferring.stages import plan_stages
 from striate.learn.transferring.strategy import Strategy
 from striate.learn.transferring.trying import Material, Tried, try_heads
 from striate.learn.transferring.tuning import fine_tune
-from striate.nets.joined import joined
+from striate.nets.joined import Joined, joined
 from striate.network import Network
 from striate.results.shares import standard_error
 from striate.results.transferring import Way
@@ -152,6 +152,8 @@ def from_scratch(network: Network, parts: Split, kept: Kept, how: Training, note
         notes: gets what should be known.
     """
     made_as = network.factory or getattr(network.module, "made_as", None)
+    if isinstance(network.module, Joined):  # transferred before: what its backbone was made as
+        made_as = network.module.made_by
     spec = network.spec
     try:
         if not isinstance(made_as, str):

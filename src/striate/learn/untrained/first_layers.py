@@ -6,7 +6,6 @@ import copy
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -21,6 +20,7 @@ from striate.learn.pictures.standardize import standardized
 from striate.learn.starting.naming import smallest_side
 from striate.learn.starting.sizing import fitting
 from striate.learn.starting.start import start, usual_device
+from striate.learn.untrained.fewer import fewer
 from striate.learn.untrained.first_layer import How, first_layer, set_first_layer
 from striate.learn.untrained.random_features import missing
 from striate.network import Network
@@ -105,7 +105,7 @@ def compare_first_layers(
     """
     chosen = _checked(ways, seeds)
     started = time.perf_counter()
-    parts = _fewer(split(source, validation, share=share, seed=seed, labels=labels), pictures, seed)
+    parts = fewer(split(source, validation, share=share, seed=seed, labels=labels), pictures, seed)
     if parts.validation is None:
         raise OptionError("first layers are compared by validation pictures: give a share above 0, or pictures.")
     settings: dict[str, Any] = {
@@ -157,29 +157,6 @@ def compare_first_layers(
         made.save(place / "first-layers.json")
         made.save(place / "first-layers.png")
     return made
-
-
-def _fewer(parts: Split, most: int | None, seed: int) -> Split:
-    """Return a split with fewer training pictures, of each class its share."""
-    labels = parts.train_labels
-    if most is None or most >= len(labels):
-        return parts
-    if most < len(parts.class_names):
-        raise OptionError(
-            f"{count(most, 'training picture')} for {count(len(parts.class_names), 'class', 'classes')}: give each "
-            "class one at least."
-        )
-    order = np.random.default_rng(seed).permutation(len(labels))
-    place = np.empty(len(labels))
-    for label, many in enumerate(parts.train_counts.tolist()):
-        place[order[labels[order] == label]] = (np.arange(many) + 0.5) / many  # how far in the row of its class
-    first = np.array([order[labels[order] == label][0] for label in range(len(parts.class_names))])
-    place[first] = -1  # of a rare class one is there all the same
-    kept = np.sort(np.argsort(place, kind="stable")[:most])
-    note = f"{most:,} of {len(labels):,} training pictures are used, drawn by lot, of each class its share."
-    return replace(
-        parts, train_indices=parts.train_indices[kept], train_labels=labels[kept], notes=(*parts.notes, note)
-    )
 
 
 def _made(net: str, parts: Split, size: int | tuple[int, int] | None, seed: int, device: str | None) -> Network:

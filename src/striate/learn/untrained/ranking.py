@@ -26,6 +26,7 @@ from striate.learn.pictures.standardize import standardized
 from striate.learn.starting.naming import smallest_side
 from striate.learn.starting.sizing import fitting
 from striate.learn.starting.start import start, usual_device
+from striate.learn.untrained.fewer import fewer
 from striate.learn.untrained.random_features import missing, pictures_for, source_of, trained_last
 from striate.locking import locked
 from striate.network import Network
@@ -39,19 +40,22 @@ __all__ = ["NETS", "TASK", "rank_nets"]
 TASK: Final = "ranking networks"
 FORMAT: Final = "striate-ranking-1"
 NETS: Final = {
-    "3x3 pool 2": "conv 48 3x3 relu, pool 2 average, pool 2, flatten, dense",
-    "3x3 pool 4": "conv 48 3x3 relu, pool 4 average, flatten, dense",
-    "3x3 pool 8": "conv 48 3x3 relu, pool 8 average, flatten, dense",
-    "5x5 pool 4": "conv 48 5x5 relu, pool 4 average, flatten, dense",
-    "5x5 max 4": "conv 48 5x5 relu, pool 4, flatten, dense",
-    "9x9 pool 4": "conv 48 9x9 relu, pool 4 average, flatten, dense",
-    "9x9 global": "conv 48 9x9 relu, global average, flatten, dense",
-    "two layers": "conv 32 5x5 relu, pool 2, conv 64 3x3 relu, pool 2 average, flatten, dense",
-    "two, tanh": "conv 32 5x5 tanh, pool 2, conv 64 3x3 tanh, pool 2 average, flatten, dense",
-    "three layers": "conv 32 3x3 relu, pool 2, conv 48 3x3 relu, pool 2, conv 64 3x3 relu, flatten, dense",
+    "1x1 max 4": "conv 32 1x1 relu, pool 4, flatten, dense",
+    "3x3 max 4": "conv 32 3x3 relu, pool 4, flatten, dense",
+    "5x5 max 4": "conv 32 5x5 relu, pool 4, flatten, dense",
+    "9x9 max 4": "conv 32 9x9 relu, pool 4, flatten, dense",
+    "5x5 max 7": "conv 32 5x5 relu, pool 7, flatten, dense",
+    "5x5 average 4": "conv 32 5x5 relu, pool 4 average, flatten, dense",
+    "5x5 average all": "conv 32 5x5 relu, global average, flatten, dense",
+    "5x5 squares 4": "conv 32 5x5, pool 4 l2, flatten, dense",
+    "5x5 linear": "conv 32 5x5, pool 4 average, flatten, dense",
+    "5x5 step 2": "conv 32 5x5 stride 2 relu, pool 2, flatten, dense",
+    "5x5 step 4": "conv 32 5x5 stride 4 relu, flatten, dense",
+    "5x5 of 8": "conv 8 5x5 relu, pool 4, flatten, dense",
 }
-"""Small rows of layers that differ in filter size, pooling and depth, as those of Saxe et al. did: what is ranked
-unless something else is named. For pictures of 28 pixels and more."""
+"""Single layers of filters that differ in their size, number and step, in what follows them and in pooling, as those
+of Saxe et al. did (theirs squared and pooled): what is ranked unless something else is named. For pictures of 28 pixels
+and more."""
 
 
 def rank_nets(
@@ -68,6 +72,7 @@ def rank_nets(
     initial: str | None = None,
     standardize: str = "channel",
     share: float = 0.2,
+    pictures: int | None = None,
     labels: Any = None,
     settings: Mapping[str, Any] | None = None,
     device: str | torch.device | None = None,
@@ -94,6 +99,7 @@ def rank_nets(
         initial: how random weights are drawn (see `striate.nets.initialise`); what suits each network unless given.
         standardize: "channel", "pixel", "none", or "model".
         share: of each class that is set aside, where nothing else says what to validate on.
+        pictures: how many to train on, of each class its share, drawn by lot; all unless given.
         labels: a table of the pictures' labels.
         settings: more for `striate.learn.fit`: optimizer, rate, batch, ...
         device: where to work; a GPU where there is one unless given.
@@ -120,7 +126,7 @@ def rank_nets(
             f"epochs={epochs}, train_best={train_best}."
         )
     began = time.perf_counter()
-    parts = split(source, validation, share=share, seed=0, labels=labels)
+    parts = fewer(split(source, validation, share=share, seed=0, labels=labels), pictures, 0)
     if parts.validation is None:
         raise OptionError("a ranking needs pictures to validate on: give a share above 0, or others.")
     texts = _named(nets, len(parts.class_names))
@@ -134,7 +140,8 @@ def rank_nets(
     with ExitStack() as stack:
         record = _Record(None if out is None else Path(out), parts, asked, training)
         stack.enter_context(record.held())
-        record.begin()
+        record.begin(trains=train_best > 0)
+        training = record.training
         stack.callback(job.close)
         todo = [(name, seed) for name in texts for seed in chosen]
         total = len(todo) + min(train_best, len(texts))
@@ -164,10 +171,13 @@ def rank_nets(
         classes=len(parts.class_names),
         pictures=first.get("learned", len(parts.train_indices)),
         judged=first.get("judged", len(parts.validation_indices)),
-        epochs=epochs,
+        epochs=training["epochs"],
         recipe=Recipe(
             lens="rank-nets",
-            options={**asked, "nets": dict(texts), "seeds": list(chosen), "train_best": train_best, **training},
+            options={
+                **asked, "nets": dict(texts), "seeds": list(chosen), "train_best": train_best, "pictures": pictures,
+                **training,
+            },
             version=striate.__version__,
             seconds=time.perf_counter() - began,
             device=str(job.device),
@@ -178,7 +188,7 @@ def rank_nets(
                 *([fits.words] if size is None else []),
             ),
         ),
-    )
+    )  # fmt: skip
 
 
 def _named(nets: Mapping[str, str] | Sequence[str], classes: int) -> dict[str, str]:
@@ -211,6 +221,12 @@ def _called(text: str) -> tuple[str, str]:
 
 def _key(text: str, seed: int) -> str:
     return f"{seed}|{text}"
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as they come back from a file."""
+    plain: dict[str, Any] = json.loads(json.dumps(dict(settings), default=str))
+    return plain
 
 
 def _row(name: str, text: str, weights: int, record: _Record, seeds: Sequence[int]) -> RankedNet:
@@ -332,8 +348,8 @@ class _Record:
         self, folder: Path | None, parts: Split, asked: Mapping[str, Any], training: Mapping[str, Any]
     ) -> None:
         self._folder = folder
-        self._about = {"format": FORMAT, "data": parts.identity, "asked": dict(asked)}
-        self._training = json.loads(json.dumps(dict(training), default=str))
+        self._about: dict[str, Any] = {"format": FORMAT, "data": parts.identity, "asked": dict(asked)}
+        self.training: dict[str, Any] = dict(training)
         self.random: dict[str, dict[str, Any]] = {}
         self.trained: dict[str, dict[str, Any]] = {}
 
@@ -351,8 +367,11 @@ class _Record:
 
         return locked(self._folder, "the ranking", busy)
 
-    def begin(self) -> None:
+    def begin(self, *, trains: bool) -> None:
         """Read what is there.
+
+        Args:
+            trains: networks are to be trained. Else those that were are shown, and how they were is taken from there.
 
         Raises:
             TrainingError: it is no ranking, or another.
@@ -362,14 +381,17 @@ class _Record:
         try:
             held = json.loads(self._file.read_text("utf-8"))
             about = {key: held[key] for key in self._about}
-            random, trained = dict(held["random"]), dict(held["trained"])
+            random, trained, then = (dict(held[key]) for key in ("random", "trained", "training"))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise TrainingError(f"{shown(self._file)} cannot be read as a ranking. Take another folder.") from error
         if about["data"] != self._about["data"]:
             raise TrainingError(f"the ranking in {shown(self._folder)} is on other pictures. Take another folder.")
-        if about != self._about or (trained and held["training"] != self._training):
-            then = {**about["asked"], **(held["training"] if trained else {})}
-            now = {**json.loads(json.dumps(self._about["asked"])), **self._training}
+        if trained and not trains:
+            self.training = then
+        training = _plain(self.training)
+        if about != _plain(self._about) or (trained and then != training):
+            then = {**about["asked"], **(then if trained else {})}
+            now = {**_plain(self._about["asked"]), **training}
             other = [f"{key}: {then[key]!r}, not {now.get(key)!r}" for key in then if then[key] != now.get(key)]
             raise TrainingError(
                 f"the ranking in {shown(self._folder)} was begun otherwise ({'; '.join(other) or 'other settings'}). "
@@ -381,7 +403,7 @@ class _Record:
         """Add one result, and write all."""
         getattr(self, kind)[key] = dict(found)
         if self._folder is not None:
-            plain = {**self._about, "training": self._training, "random": self.random, "trained": self.trained}
+            plain = {**self._about, "training": _plain(self.training), "random": self.random, "trained": self.trained}
             write_text(self._file, json.dumps(plain, indent=1, ensure_ascii=False) + "\n")
 
     def run_of(self, name: str) -> Path | None:

@@ -26,6 +26,7 @@ STRENGTHS: Final = tuple(10.0**power for power in range(-6, 3))
 """Penalties that are tried, as multiples of the mean squared length of a picture's features."""
 
 TASK = "fitting the last layer"
+_USUAL: Final = 1.0  # the strength that is tried first: what random filters give mostly wants 0.1 to 10
 _NOTHING: Final = 1e-5  # a feature whose deviation is below this share of the largest never changes
 
 
@@ -100,7 +101,7 @@ def fit_ridge(
 
 
 def _lowest(strengths: Sequence[float], solver: _Solver) -> tuple[float, _Tried]:
-    """Walk downhill from the middle, and return the strength with the least error, with what it gave."""
+    """Walk downhill from the usual one, and return the strength with the least error, with what it gave."""
     found: dict[int, _Tried] = {}
     progress.report(Event(TASK, 0, None))
 
@@ -111,7 +112,7 @@ def _lowest(strengths: Sequence[float], solver: _Solver) -> tuple[float, _Tried]
             progress.report(Event(TASK, len(found), None))
         return found[place]
 
-    at = len(strengths) // 2
+    at = min(range(len(strengths)), key=lambda place: abs(np.log(strengths[place] / _USUAL)))
     while True:
         around = [place for place in (at - 1, at + 1) if 0 <= place < len(strengths)]
         best = min([at, *around], key=lambda place: tried(place).error)
@@ -144,6 +145,14 @@ class _Solver:
             piece = features[:, start : start + chunk] if self._few else features[start : start + chunk].T
             self._square += (piece @ piece.T).double()
         self._unit = float(self._square.diagonal().sum()) / count  # mean squared length
+        if self._few and intercept:
+            # centred features say nothing of the mean of all pictures: left at 0, this direction alone would be seen
+            # through a weak penalty. It is made strong, and taken out again in `solve`
+            self._square += self._unit
+        if not self._few:
+            self._along = torch.zeros(width, targets.shape[1], dtype=torch.float64, device=features.device)
+            for piece, those in zip(*self._pieces(), strict=True):
+                self._along += piece.double().T @ those
 
     def solve(self, strength: float) -> _Tried:
         """Solve for one strength, and for every picture as if it had been left out."""
@@ -155,22 +164,24 @@ class _Solver:
         if int(failed):  # smaller than what single precision leaves of the sums
             return _Tried(float("inf"), self._targets, self._targets)
         if self._few:
-            whole = torch.eye(count, dtype=torch.float64, device=square.device)
-            inverse = torch.linalg.solve_triangular(factor, whole, upper=False).square().sum(0)
+            inverse = torch.cholesky_inverse(factor).diagonal()  # half of what solving for each picture takes
             solution = torch.cholesky_solve(self._targets, factor)
-            wrong, free = penalty * solution, penalty * inverse - self._own
+            held = self._own * penalty / (count * self._unit + penalty)  # 1 / N less what the strong direction holds
+            wrong, free = penalty * solution, penalty * inverse - held
         else:
-            pieces = torch.split(self._features, self._chunk)
-            along = torch.zeros(len(square), self._targets.shape[1], dtype=torch.float64, device=square.device)
-            for piece, targets in zip(pieces, torch.split(self._targets, self._chunk), strict=True):
-                along += piece.double().T @ targets
-            solution = torch.cholesky_solve(along, factor)
-            own = [torch.linalg.solve_triangular(factor, piece.double().T, upper=False).square().sum(0)
-                   for piece in pieces]  # fmt: skip
-            wrong = self._targets - torch.cat([piece.double() @ solution for piece in pieces])
-            free = 1 - torch.cat(own) - self._own
+            solution = torch.cholesky_solve(self._along, factor)
+            missed, own = [], []
+            for features, targets in zip(*self._pieces(), strict=True):
+                piece = features.double()
+                missed.append(targets - piece @ solution)
+                own.append(torch.linalg.solve_triangular(factor, piece.T, upper=False).square().sum(0))
+            wrong, free = torch.cat(missed), 1 - torch.cat(own) - self._own
         wrong = wrong / free.clamp(min=1e-9)[:, None]  # of each picture by a classifier that has not seen it
         return _Tried(float(wrong.square().mean()), self._targets - wrong, solution)
+
+    def _pieces(self) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        """Return features and targets in pieces that are worked out in double precision one by one."""
+        return torch.split(self._features, self._chunk), torch.split(self._targets, self._chunk)
 
     def weights(self, tried: _Tried) -> Tensor:
         """Return the weights of the standardised features, (D, K), float64."""

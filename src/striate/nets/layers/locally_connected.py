@@ -201,18 +201,19 @@ def _connected(images: Tensor, weight: Tensor, stride: tuple[int, int]) -> Tenso
     """Multiply every window with the kernels of its place.
 
     Args:
-        images: (N, H, W, C), padded.
+        images: (N, H, W, C), padded, in any order of memory.
         weight: (H', W', O, KH, KW, C).
         stride: between windows.
 
     Returns:
         (N, H', W', O).
     """
-    images = images.contiguous()  # a window's rows are in one piece then
-    if _by_rows(images, weight):
-        found: Tensor = _ByRows.apply(images, weight, stride)
-        return found
-    return _at_once(images, weight, stride)
+    if not _by_rows(images, weight):
+        return _at_once(images, weight, stride)
+    if not torch.is_grad_enabled():
+        return _ByRows.forward(images, weight, stride)
+    found: Tensor = _ByRows.apply(images.contiguous(), weight, stride)
+    return found
 
 
 def _traced() -> bool:
@@ -232,37 +233,34 @@ def _by_rows(images: Tensor, weight: Tensor) -> bool:
 
 def _at_once(images: Tensor, weight: Tensor, stride: tuple[int, int]) -> Tensor:
     """Gather all windows, then multiply them all, by operations that can be traced and differentiated."""
-    rows, columns, outputs, height, width, _ = weight.shape
+    rows, columns, outputs, height, width, channels = weight.shape
+    taps = height * width * channels  # written out: it cannot be guessed where there is no picture
     taken = images.unfold(1, height, stride[0]).unfold(2, width, stride[1])  # (N, H', W', C, KH, KW)
-    windows = taken.permute(1, 2, 0, 4, 5, 3).reshape(rows * columns, images.shape[0], -1)  # (H' W', N, K)
-    kernels = weight.reshape(rows * columns, outputs, -1).transpose(1, 2)  # (H' W', K, O)
+    windows = taken.permute(1, 2, 0, 4, 5, 3).reshape(rows * columns, images.shape[0], taps)  # (H' W', N, K)
+    kernels = weight.reshape(rows * columns, outputs, taps).transpose(1, 2)  # (H' W', K, O)
     found = torch.bmm(windows, kernels)  # (H' W', N, O)
     return found.permute(1, 0, 2).contiguous().view(images.shape[0], rows, columns, outputs)
 
 
 class _ByRows(torch.autograd.Function):
-    """The same, one row of places and one row of the kernel at a time, without gathering any windows.
+    """The same, one row of places at a time, without gathering any windows.
 
-    One row of a window lies in one piece in memory, and windows may overlap where they are only read: so a matrix
-    product can read them where they are. Keeping all windows would take KH * KW times the memory of the input.
+    The lines of the pictures are laid out so that each window lies in one piece in memory (`_lines`), and windows may
+    overlap where they are only read: so a matrix product reads them where they are. That takes KW * W' / W times the
+    memory of the pictures; all windows would take KH times as much again. A row makes a product that stays in the
+    cache and is large enough to be shared by a few threads; calls around it are few, since threads wait for them.
     """
 
     @staticmethod
     def forward(images: Tensor, weight: Tensor, stride: tuple[int, int]) -> Tensor:
-        rows, columns, outputs, height, _, _ = weight.shape
-        kernels = weight.flatten(4)  # (H', W', O, KH, KW * C)
-        found = images.new_empty(len(images), rows, columns, outputs)
-        answer = images.new_empty(columns, len(images), outputs)
-        for place in range(rows):
-            for line in range(height):
-                windows = _row_windows(images, weight, stride, place, line)
-                kernel = kernels[place, :, :, line].transpose(1, 2)  # (W', KW * C, O)
-                if line == 0:
-                    torch.bmm(windows, kernel, out=answer)
-                else:
-                    torch.baddbmm(answer, windows, kernel, out=answer)
-            found[:, place] = answer.transpose(0, 1)
-        return found
+        rows, columns, outputs = weight.shape[:3]
+        kernels = weight.flatten(3).transpose(2, 3)  # (H', W', K, O)
+        answers = images.new_empty(rows, columns, len(images), outputs)
+        for windows, kernel, answer in zip(
+            _lines(images, weight, stride), kernels.unbind(), answers.unbind(), strict=True
+        ):
+            torch.bmm(windows, kernel, out=answer)
+        return answers.permute(2, 0, 1, 3).contiguous()  # once for all rows: threads wait for each call
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
@@ -277,34 +275,68 @@ class _ByRows(torch.autograd.Function):
             asked = [tensor for tensor, needed in zip((images, weight), wanted, strict=True) if needed]
             found = iter(torch.autograd.grad(_at_once(images, weight, ctx.stride), asked, slopes, create_graph=True))
             return next(found) if wanted[0] else None, next(found) if wanted[1] else None, None
-        rows, columns, _, height, width, channels = weight.shape
-        kernels = weight.flatten(3)  # (H', W', O, K)
-        of_images = torch.zeros_like(images)
-        of_kernels = torch.empty_like(weight.flatten(4), memory_format=torch.contiguous_format)
-        row = images.new_empty(columns, len(images), height, width, channels)
-        down, across = ctx.stride
-        arriving = slopes[0].contiguous()
-        for place in range(rows):
-            slope = arriving[:, place].transpose(0, 1).contiguous()  # (W', N, O)
-            if wanted[1]:
-                for line in range(height):
-                    windows = _row_windows(images, weight, ctx.stride, place, line)
-                    of_kernels[place, :, :, line] = torch.bmm(slope.transpose(1, 2), windows)
-            if wanted[0]:
-                torch.bmm(slope, kernels[place], out=row.flatten(2))
-                part = of_images[:, place * down : place * down + height]  # (N, KH, W, C)
-                for tap in range(width):
-                    part[:, :, tap : tap + across * (columns - 1) + 1 : across] += row[:, :, :, tap].permute(1, 2, 0, 3)
-        return of_images if wanted[0] else None, of_kernels.view(weight.shape) if wanted[1] else None, None
+        arriving = _by_places(slopes[0])
+        of_images = _slope_of_images(images, weight, ctx.stride, arriving) if wanted[0] else None
+        of_weight = _slope_of_weight(images, weight, ctx.stride, arriving) if wanted[1] else None
+        return of_images, of_weight, None
 
 
-def _row_windows(images: Tensor, weight: Tensor, stride: tuple[int, int], place: int, line: int) -> Tensor:
-    """View one line of the windows of one row of places, (W', N, KW * C), in contiguous images (N, H, W, C)."""
-    columns, width = weight.shape[1], weight.shape[4]
-    # worked out, since the stride that PyTorch tells of a dimension of one is any number
-    _, high, wide, channels = images.shape
-    return images.as_strided(
-        (columns, len(images), width * channels),
-        (channels * stride[1], high * wide * channels, 1),
-        images.storage_offset() + (place * stride[0] + line) * wide * channels,
+def _slope_of_weight(images: Tensor, weight: Tensor, stride: tuple[int, int], arriving: Tensor) -> Tensor:
+    found = weight.new_empty(*weight.shape[:3], math.prod(weight.shape[3:]))  # (H', W', O, K)
+    slopes = arriving.transpose(2, 3)  # (H', W', O, N)
+    for windows, slope, place in zip(_lines(images, weight, stride), slopes.unbind(), found.unbind(), strict=True):
+        torch.bmm(slope, windows, out=place)
+    return found.view(weight.shape)
+
+
+def _slope_of_images(images: Tensor, weight: Tensor, stride: tuple[int, int], arriving: Tensor) -> Tensor:
+    columns, (height, width, channels) = weight.shape[1], weight.shape[3:]
+    count, high, wide, _ = images.shape
+    down, across = stride
+    found = images.new_zeros(high, wide, count, channels)
+    row = images.new_empty(columns, count, height, width, channels)
+    flat, taps = row.flatten(2), row.permute(3, 2, 0, 1, 4).unbind()  # taps: KW of (KH, W', N, C)
+    last = across * (columns - 1) + 1
+    # where the taps belong, KW of (KH, W', N, C) for each row of places: views that are made before threads wait
+    parts = zip(
+        *(found[:, tap : tap + last : across].unfold(0, height, down).movedim(4, 1).unbind() for tap in range(width)),
+        strict=True,
     )
+    for slope, kernel, part in zip(arriving.unbind(), weight.flatten(3).unbind(), parts, strict=True):
+        torch.bmm(slope, kernel, out=flat)
+        for place, tap in zip(part, taps, strict=True):
+            place.add_(tap)
+    return found.permute(2, 0, 1, 3).contiguous()
+
+
+def _by_places(slopes: Tensor) -> Tensor:
+    """Lay out slopes (N, H', W', O) as (H', W', N, O)."""
+    count, rows, columns, outputs = slopes.shape
+    if slopes.stride(3) == 1:  # whole runs of O are moved
+        return slopes.permute(1, 2, 0, 3).contiguous()
+    # each number comes from another line of the cache: so few pictures at once that the lines stay for the next place
+    few = max(1, 512 // outputs)
+    found = slopes.new_empty(rows, columns, count, outputs)
+    for first in range(0, count, few):
+        found[:, :, first : first + few] = slopes[first : first + few].permute(1, 2, 0, 3)
+    return found
+
+
+def _lines(images: Tensor, weight: Tensor, stride: tuple[int, int]) -> list[Tensor]:
+    """Lay out pictures (N, H, W, C) so that windows lie in one piece, and view those of each row: (W', N, K)."""
+    rows, columns, _, height, width, channels = weight.shape
+    count, high, wide, _ = images.shape
+    down, across = stride
+    lines = images.new_empty(columns, count, high, width, channels)  # a line of a window follows the line above it
+    line, picture = wide * channels, high * wide * channels
+    # in another order: so few at once that they stay in the cache while they are turned
+    few = count if images.is_contiguous() else max(1, 2**17 // picture)
+    for first in range(0, count, few or 1):
+        some = images[first : first + few].contiguous()
+        # strides worked out, since the one that PyTorch tells of a dimension of one is any number
+        lines[:, first : first + few] = some.as_strided(
+            (columns, len(some), high, width, channels), (across * channels, picture, line, channels, 1)
+        )
+    step = width * channels
+    size, strides = (columns, count, height * step), (count * high * step, high * step, 1)
+    return [lines.as_strided(size, strides, place * down * step) for place in range(rows)]

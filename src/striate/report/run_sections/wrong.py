@@ -49,8 +49,18 @@ def build(told: RunVisit) -> Mapping[str, Any] | None:
         return None
     wrong = len(told.table.worst())
     confusions = told.table.confusions()
+    common = {"wrong": wrong, "total": len(told.table.judged), "listed": [], "why": told.why}
     if told.visit is None:
-        return {"wrong": wrong, "total": len(told.table.judged), "mistakes": [], "refused": {}, "checked": None}
+        listed = [
+            {
+                "name": one.name,
+                "said": confusions.name(one.said),
+                "true": confusions.name(one.true),
+                "one": one,
+            }
+            for one in told.mistakes
+        ]
+        return {**common, "mistakes": [], "listed": listed, "refused": {}, "checked": None}
     visit = told.visit
     runs = {
         one.key: visit.run(one.lens, key=one.key, **one.chosen(visit), target=targets)
@@ -79,8 +89,7 @@ def build(told: RunVisit) -> Mapping[str, Any] | None:
         names = {"said": confusions.name(one.said), "true": confusions.name(one.true)}
         mistakes.append({"index": index, "name": one.name, "one": one, "cells": cells, **names})
     return {
-        "wrong": wrong,
-        "total": len(told.table.judged),
+        **common,
         "mistakes": mistakes,
         "refused": {runs[one.key].refusal: one.name for one in (SAID, TRUE, COVERED) if runs[one.key].result is None},
         "checked": {

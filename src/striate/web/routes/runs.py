@@ -6,7 +6,6 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from striate.errors import DataError, OptionError
-from striate.learn import Run
 from striate.results.course import Curve
 from striate.web.reply import Served
 
@@ -47,6 +46,8 @@ def runs(house: Served, response: Response) -> Runs:
         raise OptionError(
             "what is served is no training. Start with the folder that striate train made: striate serve RUN."
         )
+    from striate.learn import Run  # training brings much along that looking does not need
+
     response.headers["Cache-Control"] = "no-store"
     run = Run.open(house.run.path)
     history = run.history

@@ -40,6 +40,9 @@ export const get = (path, parameters, { lane, keep = false } = {}) => {
 export const bitmap = (path, parameters, { lane } = {}) =>
   ask(url(path, parameters), {}, lane, async (answer) => createImageBitmap(await answer.blob()));
 
+/** Get a file as it is: a Blob. */
+export const file = (path, parameters) => ask(url(path, parameters), {}, null, (answer) => answer.blob());
+
 /** Send JSON, or raw bytes (a Blob), and get JSON. */
 export const post = (path, body, { lane } = {}) => {
   const raw = body instanceof Blob;
@@ -59,7 +62,10 @@ export function abort(lane) {
   }
 }
 
-/** Listen to a job: progress({done, total, note, picture}), done({result}), failed({error}). Returns how to stop. */
+/**
+ * Listen to a job: progress({done, total, note, picture}), done({result}), failed({error}). Returns how to stop.
+ * A job to which nobody listens any more, since the page was closed, is stopped by the server.
+ */
 export function events(path, { progress, done, failed }) {
   const source = new EventSource(url(path));
   const close = () => source.close();

@@ -113,10 +113,17 @@ function matrix(rows, largest, padding) {
   const high = rows.length;
   const wide = rows[0].length;
   const written = high * wide <= 49;
-  return h("span", { class: written ? "matrix" : "matrix dense", role: "img", "aria-label": `${high} by ${wide} numbers: ${written ? rows.map((one) => one.map((value) => number(value, 2)).join(" ")).join("; ") : "too many to read out"}`, css: { "--columns": wide } },
+  const write = wide < 5 ? (value) => number(value, 2) : short(largest);
+  return h("span", { class: !written ? "matrix dense" : wide < 5 ? "matrix" : "matrix wide", role: "img", "aria-label": `${high} by ${wide} numbers: ${written ? rows.map((one) => one.map((value) => number(value, 2)).join(" ")).join("; ") : "too many to read out"}`, css: { "--columns": wide } },
     rows.flatMap((line, y) => line.map((value, x) => h("span", {
       class: padding?.[y]?.[x] ? "cell padding" : value < 0 ? "cell below" : "cell", title: number(value, 4), css: { "--part": `${Math.round(Math.min(1, Math.abs(value) / (largest || 1)) * 100)}%` },
-    }, written ? number(value, 2) : ""))));
+    }, written ? write(value) : ""))));
+}
+
+/** Write numbers so short that three wide windows stand beside each other: two digits of the largest, all alike. */
+function short(largest) {
+  const after = Math.max(0, Math.min(4, 1 - Math.floor(Math.log10(largest || 1))));
+  return (value) => (value === 0 ? "0" : value.toFixed(after).replace("-", "−"));
 }
 
 /** The picture as the network sees it, with what the value sees of it. */

@@ -8,7 +8,6 @@ import { address, clear, h, number, s, share } from "./dom.js";
 import { on, say, state } from "./state.js";
 
 const WAYS = { patch: "Patch", whole: "In its picture", guided: "Guided" };
-const ways = () => (state.session.exported ? { patch: WAYS.patch, whole: WAYS.whole } : WAYS); // the network draws the third
 const ROWS = { top: "Most", strip: "From least to most", bottom: "Least" };
 const made = new Map(); // pictures made for units, by address and recipe
 let way = "patch";
@@ -177,7 +176,7 @@ function draw(place, found) {
   clear(place,
     found.called && h("p", { class: "called" }, "The logit of ", h("em", {}, found.called)),
     h("h3", {}, `In ${found.pictures.toLocaleString("en")} pictures`),
-    h("div", { class: "tools" }, segments(ROWS, () => row, "Which pictures", (key) => { row = key; }), segments(ways(), () => way, "How they are shown", (key) => { way = key; })),
+    h("div", { class: "tools" }, segments(ROWS, () => row, "Which pictures", (key) => { row = key; }), segments(WAYS, () => way, "How they are shown", (key) => { way = key; })),
     patches,
     h("h3", {}, "How it answers"), histogram(found), h("p", { class: "words" }, found.answers),
     found.classes.length > 0 && [h("h3", {}, "By class"), classes(found), h("p", { class: "words" }, found.selects)],
@@ -206,6 +205,8 @@ const button = (patch, picture) => h("button", {
 
 /** The best patches with what of each counts: a sheet of two rows from the server. */
 function guided(place, found) {
+  const { exported } = state.session;
+  if (exported && !exported.guided) return void clear(place, h("p", { class: "quiet words" }, "What counts in each patch was not exported. ", h("code", {}, exported.live), " shows it."));
   const cells = h("ul", { class: "patches" });
   const side = 96;
   const note = h("p", { class: "words quiet" }, "Working out what counts in each …");

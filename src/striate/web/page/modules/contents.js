@@ -24,4 +24,7 @@ export function lacking(kind) {
   return null;
 }
 
+/** On which scale the cells are: an export has one. */
+export const scaled = () => (state.session.exported ? state.session.exported.scale : state.scale);
+
 const links = (layers) => layers.map((one, index) => [index ? ", " : "", h("a", { href: link({ layer: one, unit: null }) }, address(one))]);

@@ -65,7 +65,8 @@ function head(bar) {
   const opened = bar.querySelector("details")?.open;
   const unit = state.unit === null ? null : `${state.layer}:${state.unit}`;
   const top = state.predictions?.classes ?? [];
-  const known = new Set([...top.map(({ index }) => `class:${index}`), unit]);
+  const listed = top.slice(0, state.session.exported?.classes);
+  const known = new Set([...listed.map(({ index }) => `class:${index}`), ...(state.session.exported ? [] : [unit])]);
   const [explaining, others] = usable();
   const list = (lenses) => lenses.map((lens) => h("label", { class: "check", title: lens.summary },
     h("input", { type: "checkbox", id: `lens-${lens.name}`, checked: names.includes(lens.name), onchange: () => toggle(lens.name) }), title(lens.name)));
@@ -73,7 +74,7 @@ function head(bar) {
     h("h2", {}, "Why ", h("em", {}, name(about)), "?"),
     h("div", { class: "tools" },
       h("label", {}, "Explain", h("select", { id: "target", onchange: (event) => write({ target: event.target.value }) },
-        top.slice(0, state.session.exported?.classes).map((one) => h("option", { value: `class:${one.index}`, selected: about === `class:${one.index}` }, one.name)),
+        listed.map((one) => h("option", { value: `class:${one.index}`, selected: about === `class:${one.index}` }, one.name)),
         unit && !state.session.exported && h("option", { value: unit, selected: about === unit }, `unit ${unit}`),
         about && !known.has(about) && h("option", { value: about, selected: true }, name(about)))),
       !state.session.exported && h("label", {}, "or", any()),

@@ -2,7 +2,7 @@
 
 import { write } from "./address.js";
 import { abort, bitmap, get } from "./api.js";
-import { lacking } from "./contents.js";
+import { lacking, scaled } from "./contents.js";
 import { clear, framed, h, number } from "./dom.js";
 import { dark, palette } from "./palette.js";
 import { on, set, state } from "./state.js";
@@ -61,7 +61,7 @@ export class Grid {
   }
 
   async load() {
-    const { layer, picture, show, scale, epoch, session } = state;
+    const { layer, picture, show, epoch, session } = state;
     if (!layer || !picture) return;
     const lane = `units ${this.other}`;
     const why = lacking(show);
@@ -82,7 +82,7 @@ export class Grid {
       this.select();
       return;
     }
-    const network = { other: this.other, epoch: this.other ? null : epoch, scale: scale === "own" && !session.exported ? "own" : null };
+    const network = { other: this.other, epoch: this.other ? null : epoch, scale: scaled() === "own" ? "own" : null };
     const question = show === "activations" ? { layer, picture, ...network } : show === "filters" ? { layer, ...network } : { layer };
     this.scroller.setAttribute("aria-busy", "true");
     try {

@@ -36,7 +36,9 @@ export function mount(dialog) {
     h("dl", {}, [...DEEDS.map(([key, words]) => [key, words]), ["?", "These keys"]].map(([key, words]) =>
       h("div", {}, h("dt", {}, h("kbd", {}, NAMES[key] ?? key)), h("dd", {}, words)))),
     h("p", { class: "quiet" }, "Point at a map and the picture shows what the unit sees there; point at the picture and every map shows the place. "
-      + "A click on a map chooses its unit; a click on the chosen unit's map opens the arithmetic of that value. The address bar holds everything: send it, and the same view opens."));
+      + "A click on a map chooses its unit; a click on the chosen unit's map opens the arithmetic of that value. The address bar holds everything: send it, and the same view opens."),
+    state.session.exported && h("p", { class: "quiet" }, `These are files of ${state.session.exported.date}, with no network behind them. Pictures of your own, other layers, classes and options, `
+      + "how far to believe a map, and pictures still to be made need it: ", h("code", {}, state.session.exported.live), "."));
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); }); // beside it
 }
 
@@ -47,7 +49,7 @@ export function keys() {
   deeds.set("?", () => document.getElementById("help").showModal());
   addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target.closest?.("input:not([type=checkbox]):not([type=range]), select, textarea, dialog[open]")) return;
+    if (document.querySelector("dialog[open]") || event.target.closest?.("input:not([type=checkbox]):not([type=range]), select, textarea")) return;
     const deed = deeds.get(event.key);
     if (!deed) return;
     event.preventDefault();

@@ -5,6 +5,7 @@ import { get } from "./api.js";
 import { clear, h } from "./dom.js";
 import { on, say, set, state } from "./state.js";
 import { keys } from "./help.js";
+import { saver } from "./saving.js";
 
 const PANELS = {
   layers: "layers", pictures: "pictures", predictions: "predictions", units: "units", explain: "explain",
@@ -24,6 +25,7 @@ async function start() {
     return;
   }
   set({ session, network, lenses });
+  if (session.exported?.start && location.hash.length < 3) history.replaceState(null, "", session.exported.start);
   listen((where) => set(settled(where)));
   write(settled(read()), { replace: true });
   head();
@@ -67,7 +69,7 @@ function head() {
     `${String(network.input).replaceAll(" x ", " × ")} · ${network.classes.toLocaleString("en")} classes`
     + (session.other ? ` · beside ${session.other.name}` : "")
     + (session.exported ? ` · exported ${session.exported.date}, live by ${session.exported.live}` : "");
-  const shown = Object.keys(VIEWS).filter((view) => (view !== "map" || session.atlas) && (view !== "run" || session.epochs?.length));
+  const shown = Object.keys(VIEWS).filter((view) => (session.exported?.views ?? [view]).includes(view) && (view !== "map" || session.atlas) && (view !== "run" || session.epochs?.length));
   on(["view", "layer", "unit", "picture", "lens", "show", "sort", "scale", "other", "options", "target", "epoch"], ({ view }) => {
     clear(document.getElementById("views"), shown.map((one) =>
       h("a", { href: link({ view: one }), "aria-current": one === view ? "page" : null, onclick: () => turn("units") }, VIEWS[one])));
@@ -78,7 +80,8 @@ function head() {
   clear(document.getElementById("tools"),
     session.other && h("label", { class: "check" },
       h("input", { id: "other", type: "checkbox", checked: state.other, onchange: (event) => write({ other: event.target.checked }) }),
-      `Beside ${session.other.name}`),
+      h("span", {}, "Beside ", h("span", { class: "which" }, session.other.name))),
+    saver(),
     h("button", { class: "round", "aria-label": "Keys", title: "Keys (?)", onclick: () => document.getElementById("help").showModal() }, "?"));
   on(["other"], ({ other }) => { if (session.other) document.getElementById("other").checked = other; });
   document.getElementById("skip").addEventListener("click", (event) => {

@@ -60,7 +60,7 @@ class Chart extends Plane {
         this.data?.labels && (this.colours.labels.size || this.colours.predictions.size) > 0 && h("label", {}, "Colour", h("select", { id: "map-colour", onchange: (event) => { this.colour = event.target.value; this.draw(); } },
           [["labels", "what it is"], ["predictions", "what is said"]].map(([key, words]) => h("option", { value: key, selected: key === this.colour }, words)))),
         h("label", {}, "Pictures", h("input", { id: "map-size", type: "range", min: 0, max: 96, step: 4, value: this.size, "aria-label": "Size of the pictures", oninput: (event) => { this.size = Number(event.target.value); this.draw(); } })),
-        !state.session.exported && h("div", { class: "segments", role: "group", "aria-label": "Tool" },
+        h("div", { class: "segments", role: "group", "aria-label": "Tool" },
           button("map-move", "Move", this.tool === "move", () => this.take("move"), "Drag moves the map"),
           button("map-lasso", "Lasso", this.tool === "lasso", () => this.take("lasso"), "Drag surrounds pictures (or hold Shift)")),
         h("div", { class: "segments", role: "group", "aria-label": "Zoom" },

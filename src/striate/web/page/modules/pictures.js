@@ -19,10 +19,9 @@ export function mount(panel) {
   clear(panel, h("div", { class: "pair" }, look, focus), column, bar);
   photo(look);
   map(focus);
-  if (state.session.exported) column.hidden = true;
-  else strip(column);
+  strip(column);
   samples(bar);
-  if (!state.session.exported) arrivals();
+  arrivals();
 }
 
 /** Go to the picture after or before the present one. */
@@ -90,9 +89,16 @@ function hasMap(layer) {
   return found?.shape.length === 3 && found.shape[1] * found.shape[2] > 1;
 }
 
+/** Why the values of all units at a place cannot be told in a page that was exported; nothing where they can. */
+function withheld(layer) {
+  const { exported } = state.session;
+  if (!exported || exported.numbers.includes(layer)) return null;
+  return `All units at a place: the numbers of this layer were not exported. ${exported.live} shows them.`;
+}
+
 async function point(x, y) {
   const { layer, picture, epoch } = state;
-  if (!hasMap(layer)) return void set({ place: { x, y } });
+  if (!hasMap(layer) || withheld(layer)) return void set({ place: { x, y } });
   set({ place: { ...state.place, x, y } });
   try {
     const found = await get("column", { layer, picture, y: y.toFixed(4), x: x.toFixed(4), epoch }, { lane: "column", keep: true });
@@ -117,7 +123,7 @@ async function fieldOf({ hover, picture }) {
   if (!hover || !hasMap(hover.layer)) return void set({ field: null });
   const { layer, unit, row, col } = hover;
   try {
-    const found = await get("field", { layer, unit, row, col, picture, other: hover.other }, { lane: "field", keep: true });
+    const found = await get("field", { layer, unit, row, col, picture, other: hover.other, epoch: hover.other ? null : state.epoch }, { lane: "field", keep: true });
     if (found !== undefined && state.hover === hover) set({ field: found });
   } catch {
     set({ field: null });
@@ -247,7 +253,7 @@ function strip(place) {
   clear(place, canvas, text);
   on(["place", "layer", "unit"], ({ place: point, layer }) => {
     place.classList.toggle("empty", !point?.values);
-    if (!point?.values) return void clear(text, "Point at the picture: all units of the layer at that place.");
+    if (!point?.values) return void clear(text, withheld(layer) ?? "Point at the picture: all units of the layer at that place.");
     clear(text, `At ${point.row}, ${point.col} the strongest: `, point.strongest.slice(0, 4).flatMap((unit, index) =>
       [index ? ", " : "", h("button", { class: "link", onclick: () => write({ layer, unit }) }, String(unit)), ` (${number(point.values[unit], 2)})`]));
     bars(canvas, point);
@@ -291,6 +297,8 @@ function samples(bar) {
 }
 
 async function send(blob, name) {
+  const { exported } = state.session;
+  if (exported) return say(`Nothing can be asked of a picture that was not exported. ${exported.live} takes pictures of your own.`);
   say(`Reading ${name} …`);
   try {
     const picture = await post(`pictures?name=${encodeURIComponent(name)}`, blob);
@@ -307,7 +315,7 @@ function arrivals() {
   const files = (transfer) => [...(transfer?.files ?? [])].filter(({ type }) => type.startsWith("image/"));
   let depth = 0;
   const show = (by) => { depth = Math.max(0, depth + by); document.body.classList.toggle("dropping", depth > 0); };
-  addEventListener("dragenter", (event) => { if (event.dataTransfer?.types.includes("Files")) show(1); });
+  addEventListener("dragenter", (event) => { if (!state.session.exported && event.dataTransfer?.types.includes("Files")) show(1); });
   addEventListener("dragleave", () => show(-1));
   addEventListener("dragover", (event) => event.preventDefault());
   addEventListener("drop", (event) => {

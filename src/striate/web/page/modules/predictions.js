@@ -12,6 +12,7 @@ export function mount(panel) {
   const list = h("div", { class: "answers" });
   const change = h("p", { class: "change", "aria-live": "polite" });
   clear(panel, sentence, list, change);
+  panel.style.setProperty("--classes", Math.min(5, state.session.network.classes));
   on(["picture", "epoch", "other", "session"], load);
   on(["occluded", "target", "predictions"], cover);
   on(["predictions", "target", "covered", "otherPredictions"], () => draw(sentence, list, change));

@@ -2,7 +2,7 @@
 
 import { write } from "./address.js";
 import { address, clear, h, number } from "./dom.js";
-import { SHOWS, offered } from "./contents.js";
+import { SHOWS, offered, scaled } from "./contents.js";
 import { Grid, signed } from "./grid.js";
 import { on, state } from "./state.js";
 import { make, stop } from "./synthesised.js";
@@ -81,7 +81,7 @@ function maker() {
 
 function legend(info) {
   if (!info || info.low === undefined || info.low === null || info.low === info.high || state.show === "patches") return null;
-  if (state.scale === "own" && !state.session.exported) return h("span", { class: "scale" }, "each unit from its least to its greatest");
+  if (scaled() === "own") return h("span", { class: "scale" }, "each unit from its least to its greatest");
   return h("span", { class: `scale${signed(info) ? " diverging" : ""}` }, number(info.low), h("i", {}), number(info.high));
 }
 

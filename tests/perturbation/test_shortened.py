@@ -1,0 +1,122 @@
+"""A network made shorter gives the same answers, and only where it does is it used."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import striate
+from striate.perturbation.masks import mask_scores
+from striate.perturbation.readout import spread
+from striate.perturbation.shortened import shortened
+from striate.running import undisturbed
+
+SIZE = (20, 24)
+
+
+class Normed(nn.Module):
+    """Convolutions with batch norm that has seen something, a residual, and a rectifier in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(inplace=True))
+        self.second = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1, groups=2, bias=False), nn.BatchNorm2d(8))
+        self.last = nn.Linear(8, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        found = self.first(images)
+        found = torch.relu_(found + self.second(found))
+        return self.last(found.mean((2, 3)))
+
+
+class Noisy(Normed):
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images) + torch.rand(1)
+
+
+class Choosing(Normed):
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images if images.mean() > 0 else -images)
+
+
+def made(kind: type[nn.Module]) -> striate.Network:
+    torch.manual_seed(0)
+    module = kind()
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            nn.init.normal_(part.weight)
+            nn.init.normal_(part.bias)
+            part.running_mean.normal_()
+            part.running_var.uniform_(0.2, 3)
+    return striate.Network(module, striate.InputSpec(3, *SIZE))
+
+
+def noise(count: int, seed: int = 0) -> Tensor:
+    return torch.randn(count, 3, *SIZE, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("place", [None, "second", "first.0"])
+def test_the_same_answers_with_fewer_steps(place):
+    network, pictures = made(Normed), network_batch(noise(5))
+    with undisturbed(network.module), torch.no_grad():
+        short = shortened(network, pictures[:1], place)
+        assert short is not None
+        found = short(pictures)
+        before = pictures.clone()
+        short(pictures)
+        assert torch.equal(before, pictures)  # nothing is written into what it is given
+    kept = []
+    handle = network.module.get_submodule(place or "last").register_forward_hook(lambda *call: kept.append(call[2]))
+    with torch.no_grad():
+        network.module.eval()(pictures)
+    handle.remove()
+    torch.testing.assert_close(found, kept[0], rtol=1e-5, atol=1e-5)
+
+
+def network_batch(images: Tensor) -> Tensor:
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("kind", [Noisy, Choosing])
+def test_what_depends_on_chance_or_on_values_is_left_alone(kind):
+    network = made(kind)
+    with undisturbed(network.module), torch.no_grad():
+        assert shortened(network, noise(1), None) is None
+
+
+def test_a_network_for_single_pictures_is_left_alone():
+    single = made(Normed)
+    single.one_by_one = True
+    assert shortened(single, noise(1), None) is None
+
+
+def test_other_answers_are_not_taken(monkeypatch):
+    module = importlib.import_module("striate.perturbation.shortened")
+    right = module.respond_to_values
+    monkeypatch.setattr(module, "respond_to_values", lambda *given: right(*given) * 1.01)
+    network = made(Normed)
+    with undisturbed(network.module), torch.no_grad():
+        assert shortened(network, noise(1), None) is None
+
+
+@pytest.mark.parametrize("target", [[2, 0], ["second:3@2,1", "second:1@0,4"]])
+@pytest.mark.parametrize("score", ["logit", "probability"])
+def test_many_masks_get_the_scores_of_few(target, score):
+    network, image, fill = made(Normed), noise(1), noise(1, seed=1)[0]
+    masks = torch.rand(230, *SIZE, generator=torch.Generator().manual_seed(2))
+    _, targets, _ = spread(network, image, target)
+    calls = []
+    network.module.register_forward_hook(lambda *call: calls.append(len(call[2])))
+
+    def scores(first: int, last: int) -> Tensor:
+        calls.clear()
+        return mask_scores(
+            network, image, lambda a, b: masks[first + a : first + b], last - first, fill, targets, score=score
+        ).values
+
+    many = scores(0, 230)
+    assert sum(calls) < 20  # the network itself is asked for the trial only
+    torch.testing.assert_close(many, torch.cat([scores(0, 115), scores(115, 230)]), rtol=1e-4, atol=1e-5)
