@@ -286,6 +286,28 @@ def test_the_hash_follows_what_is_written_past_the_counters():
     assert len(seen) == 6
 
 
+def test_the_hash_follows_a_single_filter_and_signs():
+    torch.manual_seed(0)
+    layers = nn.Conv2d(256, 512, 3), nn.BatchNorm2d(512), nn.Conv2d(512, 700, 1).to(memory_format=torch.channels_last)
+    network = striate.Network(nn.Sequential(*layers), striate.InputSpec(256, 8, 8))
+    seen = {network.weights_hash}
+    for layer in layers:
+        for index in (1, 333):
+            layer.weight.data[index] = 0.5
+            seen.add(network.weights_hash)
+    for layer in layers:
+        layer.weight.data.neg_()
+        seen.add(network.weights_hash)
+    assert len(seen) == 10
+
+
+def test_a_weight_that_repeats_the_end_of_a_longer_one_is_sampled():
+    layer = nn.Conv2d(1, 2, 3)
+    layer.register_buffer("same", torch.arange(100.0)[90:].expand(5, 10))
+    network = striate.Network(layer, striate.InputSpec(1, 8, 8))
+    assert len(network.weights_hash) == 16
+
+
 def test_saving_where_it_cannot_be_made_again_is_refused(tmp_path):
     class Local(nn.Linear):
         pass

@@ -286,8 +286,8 @@ class Network:
     def weights_hash(self) -> str:
         """Sixteen hexadecimal digits of all weights and buffers (BLAKE2b), worked out again when they change.
 
-        A change past autograd's counters (``weight.data``) is noticed by a sample of a hundred numbers of each: one
-        that touches a few numbers only can be missed.
+        A change past autograd's counters (``weight.data``) is noticed by a sample, which has a number of every filter
+        at least, and all of biases and batch norms: one that touches a part of a filter only can be missed.
         """
         tensors = [
             held
@@ -300,7 +300,8 @@ class Network:
         if self._samples is None or self._samples[0] != places:
             self._samples = (places, [sample for value in tensors if (sample := _sample(value)) is not None])
         version: list[object] = [-1 if value.is_inference() else value._version for value in tensors]
-        version += torch.stack(torch._foreach_norm(self._samples[1])).tolist() if self._samples[1] else []
+        if self._samples[1]:
+            version.append(torch.cat(self._samples[1]).cpu().view(torch.uint8).numpy().tobytes())
         version += places
         if self._hash is None or self._hash[0] != version:
             digest = hashlib.blake2b(digest_size=8)
@@ -404,14 +405,20 @@ class Network:
 
 
 def _sample(weight: Tensor) -> Tensor | None:
-    """Return about a hundred numbers of a weight, as they lie in memory; nothing of counters and empty ones."""
+    """Return some numbers of a weight, as they lie in memory: one of every row at least, and a hundred where there are.
+
+    Nothing of counters and empty ones.
+    """
     if not weight.is_floating_point() or not weight.numel():
         return None
     values = weight.detach()
-    step = -(-values.numel() // 101)
+    row = values.numel() // (len(values) if values.dim() else 1)
+    # the golden ratio scatters the places within the rows evenly
+    step = max(1, min(int(row / 1.618), values.numel() // 101))
     while math.gcd(step, values.numel()) > 1:  # else it would meet the same corner of every kernel
-        step += 1
-    dense = values.numel() * values.element_size() <= values.untyped_storage().nbytes()
+        step -= 1
+    end = (values.storage_offset() + values.numel()) * values.element_size()
+    dense = end <= values.untyped_storage().nbytes()
     return values.as_strided((-(-values.numel() // step),), (step,)) if dense else values.flatten()[:1]
 
 

@@ -171,6 +171,27 @@ def test_ranks_give_the_same_files_bit_for_bit(tmp_path: Path) -> None:
     assert files(tmp_path / "atlas") == files(build(tmp_path / "whole").path)
 
 
+# --- threads
+
+THREADS = """
+import torch
+torch.set_num_threads(3)  # neither what numba has at most nor what there is
+from atlas.test_compiled import one_pass, room
+from striate.atlas import compiled
+compiled._PIECE = 1
+compiled.Compiled(one_pass, *room(4, 5)).reduce(torch.ones(4, 5, 6, 7), 0)
+print(torch.get_num_threads())
+"""
+
+
+def test_threads_of_pytorch_stay_as_they_are() -> None:
+    environment = os.environ | {"NUMBA_NUM_THREADS": "2", "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS], capture_output=True, text=True, timeout=120, check=False, env=environment
+    )
+    assert done.stdout.split() == ["3"], done.stderr[-2000:]
+
+
 # --- when
 
 

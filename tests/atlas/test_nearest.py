@@ -79,7 +79,7 @@ def test_neighbours_that_rounding_cannot_tell_apart():
 def test_no_score_is_wrong_by_more_than_the_bound(screen, width):
     draw = torch.Generator().manual_seed(width)
     queries, rows = (torch.randn(n, width, generator=draw) ** 3 for n in (64, 900))
-    block = module._Block(rows, 0, rows, screen, euclidean=True)
+    block = module._Block(rows, 0, rows, rows.double().norm(dim=1), screen, euclidean=True)
     coarse = queries.to(screen)
     lost = (queries - coarse.float()).norm(dim=1).double()
     exact = queries.double() @ rows.double().T - rows.double().square().sum(1) / 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -246,3 +248,43 @@ def test_nothing_of_the_training_that_came_to_nothing_is_left(tmp_path: Path) ->
     run = fit(network(), parts(), rate=0.05, keep=0, **common)  # of another network, and its first weights not kept
     assert run.checkpoints == {}
     assert same(tensors(run.network().module), tensors(Run.open(out).network().module))
+
+
+def test_a_run_whose_weights_were_taken_away_is_not_begun_anew(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    common: dict[str, Any] = {"epochs": 1, "batch": 8, "out": out, "keep": 0}
+    fit(network(), parts(), **common)
+    for file in out.rglob("*.safetensors"):
+        file.unlink()
+    history = (out / "history.csv").read_bytes()
+    with pytest.raises(OutputError, match="is not overwritten"):
+        fit(network(), parts(), rate=0.01, **common)
+    assert (out / "history.csv").read_bytes() == history
+
+
+def test_a_run_of_before_there_was_a_choice_of_what_lies_together_goes_on(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    fit(network(), parts(), out=out, epochs=2, batch=8)
+    written = json.loads((out / "settings.json").read_text())
+    del written["settings"]["together"]
+    (out / "settings.json").write_text(json.dumps(written))
+    assert Run.open(out).settings.together == "copies"  # what it did
+    assert fit(network(), parts(), out=out, epochs=2, batch=8, resume=True).notes[-1] == OVER
+    assert resume(out, train=parts().train).notes[-1] == OVER
+    written["data"]["identity"] = "0123456789abcdef"  # as if others had lain on one side
+    (out / "settings.json").write_text(json.dumps(written))
+    with pytest.raises(TrainingError, match=r"other settings .together: 'copies', not 'near'.*other pictures"):
+        fit(network(), parts(), out=out, epochs=2, batch=8, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("monitor", "words"),
+    [
+        ("auto", r"best is epoch \d by accuracy \(validation [\d.]+ %, loss [\d.]+\)"),
+        ("loss", r"best is epoch \d by validation loss \(validation [\d.]+ %"),
+        ("last", r"the last counts, epoch 2 \(validation [\d.]+ %"),
+    ],
+)
+def test_the_sentence_says_by_what_an_epoch_is_the_best(tmp_path: Path, monitor: str, words: str) -> None:
+    run = fit(network(), parts(), out=tmp_path / "run", epochs=2, batch=8, monitor=monitor, keep=0)
+    assert re.fullmatch(rf"2 of 2 epochs; {words}.*", run.sentence())

@@ -123,6 +123,22 @@ def test_a_head_on_a_joined_network_takes_the_place_of_the_old_one(places, tmp_p
     assert torch.equal(loaded(noise()), plain(noise()))
 
 
+def test_a_third_head_finds_what_two_have_left(tmp_path):
+    block = nn.Sequential(nn.Sequential(nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)), nn.Conv2d(4, 4, 1))
+    module = nn.Sequential(nn.Conv2d(2, 4, 3), block, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)).eval()
+    whole = Network(module, InputSpec(2, 9, 7))
+    once = joined(whole, ["1.0.0"], linear(4))
+    twice = joined(once, ["backbone.0"], linear(4))
+    assert (once.module.left_out, twice.module.left_out) == (("1.0.1", "1.1", "4"), ("4", "1"))
+    thrice = joined(twice, ["backbone.0"], linear(4, 2))
+    assert torch.equal(thrice(noise()), joined(whole, ["0"], linear(4, 2))(noise()))
+    thrice.save(tmp_path / "net.safetensors")
+    again = striate.load(tmp_path / "net.safetensors", factory=lambda: copy.deepcopy(module))
+    assert torch.equal(again(noise()), thrice(noise()))
+    program = torch.export.export(thrice.module, (noise(1),), strict=False)
+    torch.testing.assert_close(program.module()(noise(1)), thrice(noise(1)))
+
+
 def test_a_head_on_the_old_head_goes_behind_the_whole():
     once = joined(small(), ["norm"], linear(4))
     again = joined(once, ["head"], linear(3))

@@ -45,3 +45,25 @@ def test_a_saved_one_is_made_again_without_timm(lite0, tmp_path):
 def test_the_class_names_are_those_that_torchvision_has():
     models = pytest.importorskip("torchvision.models", reason="needs the extra zoo: torchvision")
     assert imagenet_names() == tuple(models.ResNet18_Weights.DEFAULT.meta["categories"])
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_torch_fx_can_follow_it_and_changes_nothing(training):
+    torch.manual_seed(0)
+    net = efficientnet_lite("efficientnet_lite0").train(training)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    followed = torch.fx.symbolic_trace(net)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(followed(images), net(images))
+
+
+def test_torchvision_takes_features_from_the_middle():
+    extraction = pytest.importorskip("torchvision.models.feature_extraction", reason="needs the extra zoo: torchvision")
+    net = efficientnet_lite("efficientnet_lite0").eval()
+    found = extraction.create_feature_extractor(net, ["blocks.2", "bn2.act"])(torch.randn(1, 3, 64, 64))
+    assert {name: tuple(value.shape) for name, value in found.items()} == {
+        "blocks.2": (1, 40, 8, 8),
+        "bn2.act": (1, 1280, 2, 2),
+    }

@@ -42,6 +42,13 @@ class Choosing(Normed):
         return super().forward(images if images.mean() > 0 else -images)
 
 
+class Measuring(Normed):
+    """Measures the pictures where PyTorch does not see it: the number stands in the program as if it were fixed."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images / float(abs(images.numpy()).max()))
+
+
 def made(kind: type[nn.Module]) -> striate.Network:
     torch.manual_seed(0)
     module = kind()
@@ -80,7 +87,7 @@ def network_batch(images: Tensor) -> Tensor:
     return images.contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("kind", [Noisy, Choosing])
+@pytest.mark.parametrize("kind", [Noisy, Choosing, Measuring])
 def test_what_depends_on_chance_or_on_values_is_left_alone(kind):
     network = made(kind)
     with undisturbed(network.module), torch.no_grad():

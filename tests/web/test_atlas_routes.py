@@ -294,3 +294,14 @@ def test_a_block_of_the_atlas_is_found_by_the_layer_that_ends_it(tmp_path):
         assert {one["layer"] for one in like} <= {"0.1", "3"}
         assert (pixels(client, "patches.png", layer="0.1") == pixels(client, "patches.png", layer="0")).all()
     house.jobs.close()
+
+
+def test_an_atlas_of_an_older_version_is_refused_in_a_sentence(client, house):
+    entry = house.atlas.manifest["features"][0]
+    number = entry.pop("number")
+    try:
+        told = ask(client, "map", 400, seed=77)["error"]
+    finally:
+        entry["number"] = number
+    assert "was built by a version that kept features in another way" in told
+    assert "anew in another folder" in told

@@ -241,7 +241,7 @@ def test_it_opens_without_our_server(browser, exported, picture, way):
         # a layer that was left out is answered with a sentence and the way to those that are there
         tab.evaluate("location.hash = '#/2.conv/0'")
         until(tab, "document.querySelector('.grid .message').textContent.includes('was not exported')")
-        assert "striate serve small 0" in tab.inner_text(".grid .message")
+        assert "striate serve 'small 0'" in tab.inner_text(".grid .message")
         assert all(url.startswith(("file:", "data:")) for url in asked)
     else:
         with static(exported) as address:

@@ -21,6 +21,7 @@ from striate.web.asking import Asking
 from striate.web.exporting import every_layer, export
 from striate.web.house import House
 from web.browsing import new_tab, until
+from web.test_exporting import index_of
 
 PICTURE = (3, 30, 26)
 ROUNDED = ("silu", "tanh")
@@ -190,3 +191,11 @@ def test_where_there_is_no_room_the_page_says_so(browser, of_windows, tmp_path):
     assert "striate serve windows" in tab.inner_text("#arithmetic")
     assert complaints == []
     tab.context.close()
+
+
+def test_arithmetic_that_has_no_finite_numbers_is_left_out_and_said(tmp_path):
+    module = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Hardtanh(0.0, float("inf")), nn.Flatten(), nn.Linear(72, 2))
+    (tmp_path / "a.png").write_bytes(encode_png(np.zeros((8, 8, 3), np.uint8)))
+    house = House.open(striate.Network(module, striate.InputSpec(3, 8, 8)), pictures=[tmp_path / "a.png"])
+    export(house, tmp_path / "page", layers=["1"], covers=False, lenses=["saliency"])
+    assert "numbers without end" in index_of(tmp_path / "page")["refused"]["window?layer=1"]

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import re
+import tempfile
+import threading
+import time
 import zipfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,9 +21,11 @@ import numpy as np
 import pytest
 
 from lenses.small_atlas import make_network, pictures_of, small_atlas
+from striate import progress
 from striate.cli import main
 from striate.errors import AddressError, OptionError, StriateError
 from striate.images import encode_png
+from striate.web.app import application
 from striate.web.asking import question_of
 from striate.web.exporting import export
 from striate.web.exporting_view import read_view
@@ -80,6 +88,7 @@ def test_an_address_says_what_is_shown(both):
     assert view.options_of(registry.describe("saliency")) == {"rule": "guided"}
     assert view.options_of(registry.describe("grad_cam")) == {}
     assert read_view("#/second_relu", both).picture is both.pictures.all()[0]
+    assert read_view("#/second_relu?lens=saliency,saliency", both).lenses == ("saliency",)  # asked once
     assert read_view("/second_relu/?show=filters", both).unit is None
 
 
@@ -93,6 +102,7 @@ def test_an_address_says_what_is_shown(both):
         ("#/second_relu?picture=0123456789abcdef", r"none of these: 4\.png, 7\.png\. Name its file"),
         ("#/second_relu?view=run", "shows a training, and there is none"),
         ("#/second_relu?epoch=2", "no epochs here"),
+        ("#/second_relu?epoch=%C2%B2", "shows a training, and there is none"),  # a digit that is no number
         ("#/second_relu?view=all", "its views are units, explain, map, run"),
         ("#/second_relu?lens=salience", "Did you mean saliency"),
     ],
@@ -211,6 +221,52 @@ def test_a_zip_is_made_one_at_a_time_and_of_views_only(client):
         busy = client.get("/api/export.zip", params={"view": "#/4/1"})
     assert busy.status_code == 429
     assert "being saved already" in busy.json()["error"]
+
+
+def test_a_zip_that_nobody_waits_for_is_given_up_and_leaves_nothing(house, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    begun, told = threading.Event(), []
+
+    def endless(*_: object, **__: object) -> None:
+        begun.set()
+        (Path(tempfile.mkdtemp(dir=next(tmp_path.iterdir()))) / "half.png").touch()
+        while True:
+            progress.check_stop("export the page")
+            time.sleep(0.005)
+
+    monkeypatch.setattr("striate.web.exporting.export", endless)
+
+    async def asked(goes: Callable[[], object]) -> None:
+        scope = {
+            "type": "http", "method": "GET", "path": "/api/export.zip", "query_string": b"view=%23/4", "root_path": "",
+            "headers": [(b"host", b"127.0.0.1")], "http_version": "1.1", "scheme": "http",
+        }  # fmt: skip
+        messages = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
+        async def receive() -> dict[str, object]:
+            for message in messages:
+                return message
+            while not begun.is_set():
+                await asyncio.sleep(0.005)
+            if goes() is False:
+                await asyncio.Event().wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: dict[str, object]) -> None:
+            told.append(message)
+
+        await asyncio.wait_for(application(house)(scope, receive, send), 60)
+
+    for goes in (lambda: None, lambda: bool(house.jobs.close())):  # the page was closed; the server ends
+        begun.clear()
+        told.clear()
+        # in a thread of its own: Playwright's loop runs in this one
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(lambda goes=goes: asyncio.run(asked(goes))).result(90)
+        assert told[0]["status"] == 400
+        assert b"as asked" in told[1]["body"]
+        assert list(tmp_path.iterdir()) == []
+        assert not route._one.locked()
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 1024), ("light", 390), ("dark", 390)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import time
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 
 import striate
 from striate import drawing, registry
+from striate.images import encode_png
 
 
 def pixels(response):
@@ -40,6 +42,19 @@ def test_the_session_says_what_there_is(client, house):
         "astronaut.png": (64, 64),
         "chelsea.png": (56, 37),
     }
+
+
+def test_a_file_name_that_is_no_text_is_shown_all_the_same(tmp_path):
+    from fastapi.testclient import TestClient
+
+    from striate.web.app import application
+    from striate.web.house import House
+    from web.conftest import ADDRESS, small_network
+
+    name = os.fsdecode(b"\xff.png")
+    (tmp_path / name).write_bytes(encode_png(np.zeros((24, 20, 3), np.uint8)))
+    with TestClient(application(House.open(small_network(), pictures=[tmp_path])), base_url=ADDRESS) as client:
+        assert client.get("/api/session").json()["pictures"][0]["name"] == r"\udcff.png"
 
 
 def test_the_structure_has_the_merge_between_the_picture_and_the_classes(client):

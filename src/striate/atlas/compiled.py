@@ -87,7 +87,10 @@ class Compiled:
     def _in_threads(self) -> Iterator[None]:
         """Let numba take as many threads as PyTorch has, for this caller and as long as this lasts."""
         with _one_at_a_time:
+            of_torch = torch.get_num_threads()
             before = self._operations.use_threads(self._threads)
+            if torch.get_num_threads() != of_torch:  # numba began, which sets the threads of the OpenMP that both use
+                torch.set_num_threads(of_torch)
             try:
                 yield
             finally:

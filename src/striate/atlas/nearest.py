@@ -31,6 +31,7 @@ SPARE = 8  # candidates beyond the k that are asked for
 MORE = 6  # times as many, where these do not prove enough
 MOST_CANDIDATES = 1 << 15  # measured at a time
 _ROOM = 1 << 21  # numbers measured at a time: 16 MiB of float64
+_PIECE = 1 << 17  # numbers prepared at a time: a megabyte of float64, which stays in the caches
 _SINGLE, _HALF = 2.0**-24, 1.01 * 2.0**-8  # unit roundoff of float32, and of bfloat16 with a little to spare
 _TENSOR_FLOAT = 2.0**-10  # of what a GPU may take for float32 when it is told that less is enough
 
@@ -128,26 +129,32 @@ class _Search:
         self.squares = torch.full((count, k), torch.inf, dtype=self.fine, device=device)
         self.indices = torch.full((count, k), -1, dtype=torch.int64, device=device)
 
-    def _moved(self, rows: Tensor, centre: Tensor) -> Tensor:
-        """Return rows counted from the centre; for the cosine, of length 1 (zeros stay zeros)."""
-        if self.metric == "euclidean":
-            return rows - centre
-        fine = rows.to(self.fine)
-        unit: Tensor = (fine / lengths(fine)[:, None]).float()
-        return unit
+    def _moved(self, rows: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
+        """Return rows counted from the centre, for the cosine of length 1 (zeros stay zeros); and their lengths."""
+        moved, long = torch.empty_like(rows), rows.new_empty(len(rows), dtype=self.fine)
+        # piece by piece, so that memory is read and written once; other devices want few large calls
+        step = max(1, _PIECE // rows.shape[1]) if rows.device.type == "cpu" else max(1, len(rows))
+        for start in range(0, len(rows), step):
+            given, found, length = (one[start : start + step] for one in (rows, moved, long))
+            if self.metric == "euclidean":
+                torch.sub(given, centre, out=found)
+            else:
+                fine = given.to(self.fine)
+                found.copy_(fine / lengths(fine)[:, None])
+            length.copy_(found.to(self.fine).norm(dim=1))
+        return moved, long
 
     def prepare(self, first: Tensor) -> Tensor:
         """Return the point from which vectors are counted, and prepare the queries from there."""
         centre = first.mean(0) if self.metric == "euclidean" else torch.zeros_like(first[0])
-        moved = self._moved(self.queries, centre)
-        self.lengths = moved.to(self.fine).norm(dim=1)  # (Q,)
+        moved, self.lengths = self._moved(self.queries, centre)  # (Q, D), (Q,)
         self.coarse = moved.to(self.screen)
-        self.lost = (moved - self.coarse.float()).norm(dim=1).to(self.fine)
+        self.lost = _lost(moved, self.coarse).to(self.fine)
         return centre
 
     def visit(self, rows: Tensor, first: int, centre: Tensor, barred: Tensor | None) -> None:
         """Look for nearer neighbours among rows of the base, (B, D), the first of which has a given index."""
-        block = _Block(rows, first, self._moved(rows, centre), self.screen, euclidean=self.metric == "euclidean")
+        block = _Block(rows, first, *self._moved(rows, centre), self.screen, euclidean=self.metric == "euclidean")
         for start in range(0, len(self.queries), QUERIES):
             part = slice(start, min(start + QUERIES, len(self.queries)))
             self._visit_part(block, part, None if barred is None else barred[part] - first)
@@ -221,12 +228,13 @@ class _Search:
 class _Block:
     """Some rows of the base, ready to be screened."""
 
-    def __init__(self, rows: Tensor, first: int, moved: Tensor, screen: torch.dtype, *, euclidean: bool) -> None:
+    def __init__(
+        self, rows: Tensor, first: int, moved: Tensor, lengths: Tensor, screen: torch.dtype, *, euclidean: bool
+    ) -> None:
         self.rows, self.first = rows, first
         self.coarse = moved.to(screen)
-        lengths = moved.double().norm(dim=1) if rows.device.type != "mps" else moved.norm(dim=1)
         self.longest = float(lengths.max())
-        self.lost = float((moved - self.coarse.float()).norm(dim=1).max())
+        self.lost = float(_lost(moved, self.coarse).max())
         # |a - b|^2 = |a|^2 - 2 (a.b - |b|^2 / 2): the bracket is the score
         self.halves = (lengths.square() / 2).float() if euclidean else None
 
@@ -254,6 +262,14 @@ class _Block:
         elif self.coarse.device.type == "cuda" and torch.get_float32_matmul_precision() != "highest":
             most = most + 2 * _TENSOR_FLOAT * size
         return most + lost * self.longest + (lengths + lost) * self.lost
+
+
+def _lost(moved: Tensor, coarse: Tensor) -> Tensor:
+    """Return how long is what the rounding to the screen's number type took from each vector, (B,)."""
+    if coarse.dtype == moved.dtype:
+        return moved.new_zeros(len(moved))
+    lost: Tensor = (moved - coarse.float()).norm(dim=1)
+    return lost
 
 
 def apart(own: Tensor, theirs: Tensor, metric: Metric) -> Tensor:
@@ -296,15 +312,17 @@ def _largest(scores: Tensor, wanted: int) -> tuple[Tensor, Tensor]:
 
 
 def rows_of(vectors: NDArray[Any] | Tensor, start: int, stop: int, device: torch.device, what: str) -> Tensor:
-    """Read some vectors as float32 on a device.
+    """Read some vectors as float32 on a device; not to be written into, they may be those given.
 
     Raises:
         OptionError: a value is not finite.
     """
     part = vectors[start:stop]
-    part = torch.from_numpy(np.array(part)) if isinstance(part, np.ndarray) else part.detach()
-    rows = part.to(device=device, dtype=torch.float32)
-    if not bool(torch.isfinite(rows).all()):
+    if isinstance(part, np.ndarray):  # a file is mapped so that it cannot be written into, which PyTorch warns of
+        part = torch.from_numpy(part if part.flags.writeable else np.array(part))
+    rows = part.detach().to(device=device, dtype=torch.float32)
+    # one pass; only a sum that overflows asks for a second one
+    if not bool(rows.sum().isfinite()) and not bool(torch.isfinite(rows).all()):
         row = start + int((~torch.isfinite(rows).all(1)).nonzero()[0])
         raise OptionError(
             f"row {row} of the {what} holds a number that is not finite, so it has no neighbours. float16 ends at "

@@ -287,6 +287,7 @@ class Atlas:
 
         Raises:
             AddressError: they were not kept.
+            AtlasError: they were kept by an older version.
         """
         index = self._feature_index(place, "samples")
         vectors, pictures, positions = (
@@ -309,7 +310,13 @@ class Atlas:
             raise AddressError(
                 f"no {what} of {wanted!r} in the atlas {shown(self.path)}; there are those of {', '.join(places)}."
             )
-        return int(self.manifest["features"][self.feature_places.index(wanted)]["number"])
+        entry = self.manifest["features"][self.feature_places.index(wanted)]
+        if "number" not in entry:
+            raise AtlasError(
+                f"the atlas {shown(self.path)} was built by a version that kept {what} in another way. To use those of "
+                f"{wanted}, build the atlas anew in another folder: striate atlas build."
+            )
+        return int(entry["number"])
 
     def _maybe(self, name: str) -> Array | None:
         return self.arrays.get(name)

@@ -116,8 +116,18 @@ class Folder:
         return self.settings.is_file()
 
     def unborn(self) -> bool:
-        """Whether there is a training of which no epoch was ever over, so that there is nothing to lose or to go on."""
-        return self.exists() and not self.state.exists() and not self.network.exists()
+        """Whether there is a training of which no epoch was ever over, so that there is nothing to lose or to go on.
+
+        Of a run whose weights were taken away to save room, the history still says what it reached: that one is kept.
+        """
+        if not self.exists() or self.state.exists() or self.network.exists() or any(self.checkpoints()):
+            return False
+        try:
+            return len(self.history.read_bytes().splitlines()) < 2  # a line of titles at most
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
 
     def clear_unborn(self) -> None:
         """Remove what people would read of such a training; the rest is written over when the next one begins."""

@@ -179,10 +179,14 @@ class Run:
         if not history or best is None:
             return "no epoch is over yet"
         ended = {"epochs": "", "patience": ", ended early", "time": ", ended by its time limit", None: ", not finished"}
-        what = f"{len(history)} of {self.settings.epochs} epochs{ended[self.ended]}; best is epoch {best.epoch}"
+        monitor = self.settings.monitor
+        which = f"the last counts, epoch {best.epoch}" if monitor == "last" else f"best is epoch {best.epoch}"
+        what = f"{len(history)} of {self.settings.epochs} epochs{ended[self.ended]}; {which}"
         if best.validation_accuracy is None or best.validation_loss is None:
             return f"{what} (training loss {best.train_loss:.3g})"
-        return f"{what} (validation {best.validation_loss:.3g} / {100 * best.validation_accuracy:.1f} %)"
+        # the loss alone may be lowest in another epoch: by what this one is the best belongs to it
+        by = {"last": "", "loss": " by validation loss", "train_loss": " by training loss"}.get(monitor, " by accuracy")
+        return f"{what}{by} (validation {100 * best.validation_accuracy:.1f} %, loss {best.validation_loss:.3g})"
 
     # --- on what
 

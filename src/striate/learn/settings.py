@@ -228,7 +228,7 @@ class Settings:
             raise OptionError(
                 f"unknown settings: {', '.join(unknown)}. They were written by another version of Striate."
             )
-        return cls(**values)
+        return cls(**{"together": "copies", **values})  # what was written before there was a choice held copies only
 
     def differences(self, other: Settings) -> list[str]:
         """Say in words where another training is otherwise: "epochs: 4, not 8" (what `other` has comes second)."""

@@ -81,6 +81,8 @@ def saved_in(folder: Folder, network: Network, parts: Split, settings: Settings,
     there = Settings.from_dict(written["settings"])
     # what may be otherwise: it decides when a run ends and what is kept, not what an epoch does
     free = {name: getattr(settings, name) for name in ("time_limit", "patience", "keep")}
+    if written["data"]["identity"] == parts.identity:
+        free["together"] = settings.together  # it chose the pictures, and nothing else
     same = Settings.from_dict({**written["settings"], **free})
     wrong: list[str] = []
     if differences := same.differences(settings):

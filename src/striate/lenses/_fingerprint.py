@@ -14,9 +14,9 @@ def fingerprint(image: Tensor) -> str:
     """Return sixteen hexadecimal digits of a picture (C, H, W), the same however it lies in memory.
 
     The CRC-32 of each half of its numbers, pixel by pixel, both begun with number type and shape. A change of one
-    number is found for certain, any other in one half but for a chance of one in 2^32. It tells pictures apart that
-    were taken for one another, not those that somebody made to be taken for one another: a cryptographic hash takes
-    five times as long, as long as a layer of the network that looks at them.
+    number of up to 32 bits is found for certain, any other in one half but for a chance of one in 2^32. It tells
+    pictures apart that were taken for one another, not those that somebody made to be taken for one another: a
+    cryptographic hash takes five times as long, as long as a layer of the network that looks at them.
 
     Args:
         image: any number type and device.

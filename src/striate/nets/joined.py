@@ -246,8 +246,9 @@ def joined(
         marks = [replace(mark, layer=mark.layer.removeprefix(INSIDE)) for mark in marks]
         name = name.removesuffix(_suffix(before.head))
         base, known, gone = before.backbone, before.made_by, before.left_out
-    # those that are gone already first: what holds them may go now
-    left_out = (*gone, *_unreached(network, base, marks))
+    new = _unreached(network, base, marks)
+    # of those that are gone already some lie in what goes now, and could not be found in it the next time
+    left_out = (*(one for one in gone if not any(one.startswith(f"{other}.") for other in new)), *new)
     module = Joined(copy.deepcopy(base), marks, copy.deepcopy(head), pool, left_out=left_out, made_by=known)
     module.head.to(network.device, network.dtype)
     module.eval().requires_grad_(False)

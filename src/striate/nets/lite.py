@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 __all__ = ["EfficientNetLite", "efficientnet_lite"]
 
@@ -35,8 +36,13 @@ class BatchNormAct2d(nn.BatchNorm2d):
         self.act: nn.Module = nn.ReLU6(inplace=True) if active else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.act(self.drop(super().forward(x)))
+        # torch.fx sends a stand-in through, which can answer no question about its shape, and must not be counted
+        found: Tensor = self.act(self.drop(super().forward(x) if isinstance(x, Tensor) else self._followed(x)))
         return found
+
+    def _followed(self, x: Tensor) -> Tensor:
+        own = self.running_mean, self.running_var, self.weight, self.bias
+        return functional.batch_norm(x, *own, self.training, self.momentum or 0.0, self.eps)
 
 
 class DepthwiseSeparable(nn.Module):

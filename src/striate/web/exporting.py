@@ -7,6 +7,7 @@ it is kept in `still`; what is answered is what a server answers. Computes nothi
 from __future__ import annotations
 
 import datetime
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -286,7 +287,7 @@ class _Export:
         return steps
 
     def _live(self) -> str:
-        return f"striate serve {self.house.network.name}"
+        return f"striate serve {shlex.quote(self.house.network.name)}"
 
     def about(self, layers: Sequence[str]) -> dict[str, Any]:
         """Say what this export is."""

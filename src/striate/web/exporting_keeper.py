@@ -100,12 +100,9 @@ class Keeper:
     def _wait(self, job: str, words: str) -> Any:
         """Wait for a job; its result, or None where it failed."""
         held = self.house.jobs.get(job)
-        try:
+        with held.attended(patience=0):  # a page may attend it too, and keep it
             while not held.over.wait(_PAUSE):
                 progress.check_stop(words)
-        except BaseException:
-            held.stop()
-            raise
         if held.state == "done":
             return held.result
         self.left_out.append(f"{words}: {held.error}")

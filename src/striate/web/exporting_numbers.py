@@ -6,6 +6,7 @@ region of the map has in common (`exported_numbers.js`, `exported_region.js`). C
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -180,7 +181,7 @@ class Numbers:
             if unknown is None:
                 answer |= self._read(held)
                 if not self._still.has(window):
-                    self._still.answer(window, self._window(network, layer, held))
+                    self._keep_window(window, self._window(network, layer, held), layer)
             else:
                 self._still.refuse(
                     window,
@@ -188,6 +189,17 @@ class Numbers:
                     f"itself can: {self._live}.",
                 )
         self._still.answer(question_of("numbers", {"layer": layer, "picture": given.id, **asked.words}), answer)
+
+    def _keep_window(self, question: str, window: dict[str, Any], layer: str) -> None:
+        try:
+            json.dumps(window, allow_nan=False)
+        except ValueError:
+            sentence = (
+                f"The arithmetic of {layer} has numbers without end, which files cannot hold. The microscope itself"
+            )
+            self._still.refuse(question, f"{sentence} shows it: {self._live}.")
+        else:
+            self._still.answer(question, window)
 
     def _read(self, held: Working) -> dict[str, Any]:
         """Keep what the window reads: without its border where that is zeros, so that a map is kept once."""

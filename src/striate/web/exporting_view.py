@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ __all__ = ["View", "read_view"]
 
 _VIEWS = ("units", "explain", "map", "run")
 _SHOWS = ("activations", "patches", "synthesised", "filters")
+_NUMBER = re.compile("[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
@@ -87,10 +89,10 @@ def read_view(address: str, house: House) -> View:
             "http://127.0.0.1:8765/#/LAYER/UNIT?picture=ID, and put it between quotes."
         )
     found = house.network.graph().layer(house.called(layer))
-    channel = int(unit) if unit.isascii() and unit.isdigit() and len(unit) < 10 else None
+    channel = int(unit) if _NUMBER.fullmatch(unit) else None
     if channel is not None and channel >= found.channels:
         raise AddressError(f"no unit {channel} in {found.address}: it has {found.channels}, 0 to {found.channels - 1}.")
-    lenses = tuple(registry.describe(name).name for name in words.get("lens", "").split(",") if name)
+    lenses = dict.fromkeys(registry.describe(name).name for name in words.get("lens", "").split(",") if name)
     view = words.get("view", _VIEWS[0])
     show = words.get("show", _SHOWS[0])
     if view not in _VIEWS or show not in _SHOWS:
@@ -98,7 +100,7 @@ def read_view(address: str, house: House) -> View:
     if view == "map" and house.atlas is None:
         raise OptionError("the address shows the map of an atlas. Name the same one: --atlas FOLDER.")
     epoch = words.get("epoch", "")
-    if (epoch and not epoch.isdigit()) or (view == "run" and house.run is None):
+    if (epoch and not _NUMBER.fullmatch(epoch)) or (view == "run" and house.run is None):
         raise OptionError("the address shows a training, and there is none: SOURCE is its folder.")
     other = words.get("other") == "1"
     if other:
@@ -113,7 +115,7 @@ def read_view(address: str, house: House) -> View:
         view=view,
         show=show,
         scale="own" if words.get("scale") == "own" else "shared",
-        lenses=lenses,
+        lenses=tuple(lenses),
         target=words.get("target", ""),
         other=other,
         epoch=int(epoch) if epoch else None,

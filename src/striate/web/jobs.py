@@ -31,7 +31,8 @@ _OFTEN = 0.1  # seconds between two events that are told
 _SHOWN = 0.5  # seconds between two pictures
 _SIDE = 320  # pixels of the longer side of a picture on the way
 _SIGN = 15.0  # seconds after which a stream without news says that it lives
-_ALONE = 10.0  # seconds after which a job is stopped whose listeners have all gone; a browser is back by then
+_ALONE = 30.0  # seconds after which a job is stopped that nobody attends any more: a browser tries for about 20
+_LEFT = "Stopped: the page that had asked for it was closed, or out of reach for too long. Ask again."
 _AT_ONCE = 2  # short questions that run at a time: more only take each other's cores
 
 
@@ -62,6 +63,9 @@ class Job:
         self._stop = progress.Stop()
         self._guard = threading.Lock()
         self._news: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
+        self._attending = 0
+        self._alone: threading.Timer | None = None  # runs from when the last has gone until somebody comes
+        self._left = False
         self._told = self._drawn = 0.0
         self._picture: str | None = None
         self.over = threading.Event()
@@ -77,7 +81,7 @@ class Job:
             self._stop.stop()
             waiting = self.state == "waiting"
         if waiting:
-            self._end("stopped", error="Stopped before it was begun.")
+            self._end("stopped", error=_LEFT if self._left else "Stopped before it was begun.")
 
     def to_dict(self) -> dict[str, Any]:
         """Say how it stands."""
@@ -93,38 +97,60 @@ class Job:
     async def events(self) -> AsyncIterator[tuple[str, dict[str, Any]] | None]:
         """Yield what happens: ("progress", ...) whenever there is news, at last ("done", ...) or ("failed", ...).
 
-        None says that there is no news, but the job goes on. When the last who listened has gone and nobody else has
-        come soon after, the job is stopped: its page was closed. One that nobody has listened to goes on.
+        None says that there is no news, but the job goes on. Whoever listens attends it.
         """
         news, told = asyncio.Event(), None
         with self._guard:
             self._news[news] = asyncio.get_running_loop()
         try:
-            while True:
-                if self.progress is not None and self.progress is not told:
-                    told = self.progress
-                    yield "progress", told
-                if self.ended:
-                    if self.state == "done":
-                        yield "done", self.result or {}
-                    else:
-                        yield "failed", {"error": self.error, "stopped": self.state == "stopped"}
-                    return
-                try:
-                    await asyncio.wait_for(news.wait(), _SIGN)
-                    news.clear()
-                except TimeoutError:
-                    yield None
+            with self.attended():
+                while True:
+                    if self.progress is not None and self.progress is not told:
+                        told = self.progress
+                        yield "progress", told
+                    if self.ended:
+                        if self.state == "done":
+                            yield "done", self.result or {}
+                        else:
+                            yield "failed", {"error": self.error, "stopped": self.state == "stopped"}
+                        return
+                    try:
+                        await asyncio.wait_for(news.wait(), _SIGN)
+                        news.clear()
+                    except TimeoutError:
+                        yield None
         finally:
             with self._guard:
                 self._news.pop(news, None)
-            if not self._news and not self.ended:
-                timer = threading.Timer(_ALONE, self._leave)
-                timer.daemon = True
-                timer.start()
+
+    @contextlib.contextmanager
+    def attended(self, patience: float | None = None) -> Iterator[None]:
+        """Want, as long as the block lasts, what the job gives.
+
+        When the last who wanted it has gone and nobody comes for a while, the job is stopped: its page was closed. One
+        that nobody has attended goes on.
+
+        Args:
+            patience: seconds of that while; what a browser needs to come back unless given.
+        """
+        with self._guard:
+            self._attending += 1
+            if self._alone is not None:
+                self._alone.cancel()
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._attending -= 1
+                if not self._attending and not self.ended:
+                    self._alone = threading.Timer(_ALONE if patience is None else patience, self._leave)
+                    self._alone.daemon = True
+                    self._alone.start()
 
     def _leave(self) -> None:
-        if not self._news:
+        with self._guard:
+            self._left = not self._attending and not self.ended
+        if self._left:
             self.stop()
 
     def run(self) -> None:
@@ -142,7 +168,7 @@ class Job:
                 result = self._function(self)
             self._end("done", result=result)
         except Stopped as error:
-            self._end("stopped", error=str(error))
+            self._end("stopped", error=_LEFT if self._left else str(error))
         except StriateError as error:
             self._end("failed", error=str(error))
         except MemoryError:
@@ -195,12 +221,23 @@ class Jobs:
         self._guard = threading.Lock()
         self._worker: threading.Thread | None = None
         self._places = threading.BoundedSemaphore(_AT_ONCE)
+        self._beside: set[progress.Stop] = set()
 
     @contextlib.contextmanager
     def short(self) -> Iterator[None]:
         """Hold a place for a short question while it is answered."""
         with self._places:
             yield
+
+    @contextlib.contextmanager
+    def beside(self) -> Iterator[progress.Stop]:
+        """Let what runs in a block, and is no job itself because it asks for some, be stopped as they are."""
+        with progress.stoppable() as stop:
+            self._beside.add(stop)
+            try:
+                yield stop
+            finally:
+                self._beside.discard(stop)
 
     def start(self, kind: str, function: Callable[[Job], dict[str, Any]]) -> Job:
         """Put a job into the queue.
@@ -240,9 +277,10 @@ class Jobs:
     def close(self) -> None:
         """Stop all jobs and the worker, for the end of the program."""
         with self._guard:
-            held, worker, self._worker = list(self._all.values()), self._worker, None
-        for job in held:
-            job.stop()
+            worker, self._worker = self._worker, None
+            held: list[Job | progress.Stop] = [*self._beside, *self._all.values()]
+        for one in held:
+            one.stop()
         if worker is not None:
             self._queue.put(None)
             worker.join(timeout=5)

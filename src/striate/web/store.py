@@ -172,7 +172,7 @@ class Store:
 
     def _sample(self, path: Path) -> Picture | str:
         try:
-            return self._picture(path, path.name, sample=True)
+            return self._picture(path, shown(path.name), sample=True)  # bytes that are no letters cannot be sent
         except (ImageError, OSError) as error:
             return str(error)
 

@@ -63,6 +63,35 @@ def test_many_blank_pages_are_one_group_and_cost_no_square():
     assert sorted(map(len, found)) == [10_000, 10_000]
 
 
+def test_frames_of_one_scene_are_one_group_and_are_not_all_compared(monkeypatch):
+    generator = np.random.default_rng(0)
+    flips = [generator.choice(64, 3, replace=False) for _ in range(1500)]  # two of them differ by 6 bits at most
+    frames = np.unique([np.bitwise_or.reduce(np.uint64(1) << flip.astype(np.uint64)) for flip in flips])
+    tiny = np.tile(generator.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8), (len(frames), 1, 1, 1))
+    compared = []
+    residues = similar.residues
+    monkeypatch.setattr(similar, "residues", lambda one, other: (compared.append(len(one)), residues(one, other))[1])
+    assert similar.groups(frames, tiny, np.ones(len(frames))) == [list(range(len(frames)))]
+    assert len(frames) > 1400
+    assert sum(compared) < 300_000  # there are a million pairs
+
+
+def test_groups_are_what_joining_all_pairs_gives():
+    many = hashes(900, seed=3)
+    looks = np.random.default_rng(1).integers(0, 256, (2, SIDE, SIDE, 3), dtype=np.uint8)
+    kind = np.arange(900) % 7 == 0
+    tiny = looks[kind.astype(int)]
+    group = list(range(900))
+    for one, other in similar.close_pairs(many).tolist():
+        if kind[one] == kind[other]:
+            old, new = max(group[one], group[other]), min(group[one], group[other])
+            group = [new if mine == old else mine for mine in group]
+    expected = [[place for place in range(900) if group[place] == name] for name in sorted(set(group))]
+    found = similar.groups(many, tiny, np.ones(900))
+    assert sorted(found) == sorted(members for members in expected if len(members) > 1)
+    assert len(found) > 50
+
+
 def test_like_hashes_are_not_enough():
     generator = np.random.default_rng(0)
     tiny = generator.integers(0, 256, (4, SIDE, SIDE, 3), dtype=np.uint8)

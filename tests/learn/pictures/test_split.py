@@ -423,6 +423,25 @@ def test_a_check_before_gives_the_same_split_without_decoding(tmp_path, monkeypa
     assert split(folder).identity == before.identity
 
 
+def test_a_check_says_what_would_lie_where_though_a_split_passes_over_so_many(tmp_path, monkeypatch):
+    from striate.learn.checking.check import check
+
+    looking = importlib.import_module("striate.learn.checking.looking")
+    monkeypatch.setattr(looking, "MOST", 10)
+    folder = likenesses(tmp_path / "set", {"a": 20, "b": 20}, {"a": list(range(10))})
+    found = check(folder, cache="none")
+    assert [found.names[index] for index in np.flatnonzero(found.sides == 1)] == sorted(held(split(folder)))
+    assert found.leaks()
+
+
+def test_copies_of_lookalikes_are_counted_once(tmp_path):
+    folder = likenesses(tmp_path / "set", {"a": 12, "b": 12}, {"a": [3]})
+    (folder / "a" / "copy.jpg").write_bytes((folder / "a" / "03 again.jpg").read_bytes())
+    made = split(folder)
+    assert made.together.endswith("same: 2 of 26 pictures")
+    assert any("1 picture looks nearly the same as others" in one for one in made.notes)
+
+
 def test_pictures_of_a_data_set_that_draws_by_lot_are_not_compared():
     """Or the same call would give another split, and nothing could be gone on with."""
     drawn = []

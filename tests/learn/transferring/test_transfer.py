@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from striate import dataset, learn
 from striate.errors import AtlasError, DataError, NetworkError, OptionError, OutputError, TrainingError
 from striate.learn.run import Run
 from striate.learn.transferring.depths import choose_depths
-from striate.learn.transferring.keeping import read_transfer
+from striate.learn.transferring.keeping import Kept, read_transfer
+from striate.learn.transferring.ways import Training, from_scratch
 from striate.nets import heads
 from striate.nets.joined import joined
 from striate.network import Network
@@ -270,6 +272,35 @@ def test_transferred_twice_the_names_stay_short(trained, tmp_path):
     assert not any("backbone.backbone" in address for address in twice.graph().names)
     assert twice.name.count("head") <= 1
     assert not any("cannot be trained from random weights" in note for note in found.recipe.notes)
+
+
+def test_code_that_a_file_names_is_not_run_to_compare_with_random_weights(trained, tmp_path, monkeypatch):
+    (tmp_path / "planted.py").write_text("open('ran', 'w').close()")
+    monkeypatch.chdir(tmp_path)
+    marked = Network(trained.module, trained.spec, factory="planted.py:make")
+    behind = joined(marked, ["pool2"], even_head("linear", trained.graph().layer("pool2").channels))
+    for source in (marked.save("plain.safetensors"), behind.save("behind.safetensors")):
+        # who gives a function of their own has not named what the file names
+        network = striate.load(source, factory=lambda: copy.deepcopy(trained.module))
+        notes: list[str] = []
+        how = Training(1, None, None, 0, 0)
+        assert from_scratch(network, learn.split(pictures(60)), Kept(tmp_path / "out"), how, notes) == []
+        assert "planted.py:make is code of somebody's own, which is not run by itself" in notes[0]
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_head_on_a_head_is_compared_with_the_innermost_backbone(trained, tmp_path, monkeypatch):
+    once = joined(trained, ["pool2"], even_head("linear", trained.graph().layer("pool2").channels))
+    asked: list[str] = []
+
+    def start(made_as: str, **_: object) -> Network:
+        asked.append(made_as)
+        raise NetworkError("enough")
+
+    monkeypatch.setattr("striate.learn.transferring.ways.start", start)
+    twice = joined(once, ["head"], even_head("linear", 3))
+    from_scratch(twice, learn.split(pictures(60)), Kept(tmp_path / "out"), Training(1, None, None, 0, 0), [])
+    assert asked == [trained.factory]
 
 
 def test_features_are_those_of_the_tap(trained, done):

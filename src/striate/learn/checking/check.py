@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,8 @@ from striate.dataset.preparing import hashed
 from striate.errors import DataError, ImageError, OptionError
 from striate.learn.checking import similar
 from striate.learn.checking.inspecting import RECORD
-from striate.learn.checking.looking import TASK, comparable, look, seen_groups, workable
+from striate.learn.checking.looking import TASK, look, lookalikes, seen_groups
+from striate.learn.checking.remembering import Seen
 from striate.learn.pictures.split import split
 from striate.results.base import Recipe
 from striate.results.drawn import Pixels
@@ -82,8 +83,7 @@ def check(
     records = np.zeros(len(pictures), dtype=RECORD)
     for index in good.tolist():
         records[index] = found[index]
-    together = seen_groups(records, workable(records, good)) if comparable(pictures) else []
-    sides, divided = _sides(pictures, together, share, seed, notes)
+    sides, divided = _sides(pictures, looked, share, seed, notes)
     copies = _copies(pictures, records, good)
     nearly = _nearly(records, good, copies, near)
     shown_first = [*copies[:_SHOWN], *nearly[:_SHOWN]]
@@ -152,7 +152,7 @@ def _nearly(records: NDArray[Any], good: NDArray[np.int64], copies: Sequence[Gro
 
 
 def _sides(
-    pictures: PictureSet, together: list[list[int]], share: float, seed: int, notes: list[str]
+    pictures: PictureSet, looked: Mapping[int, Seen], share: float, seed: int, notes: list[str]
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Return the part that each picture is of, or would be of, -1 for none; and what the parts are called."""
     sides = np.full(len(pictures), -1, dtype=np.int64)
@@ -160,6 +160,9 @@ def _sides(
         for number, part in enumerate(pictures.parts):
             sides[part.start : part.stop] = number
         return sides, tuple(part.name for part in pictures.parts)
+    labelled = np.flatnonzero(pictures.labels >= 0)
+    # as a training without options would; what that passes over, the check looks at all the same
+    together = lookalikes(pictures, labelled, found=looked, notes=[])
     try:
         made = split(pictures, share=share, seed=seed, together=together)
     except DataError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -96,7 +96,9 @@ def look(
     return found
 
 
-def lookalikes(pictures: PictureSet, indices: NDArray[np.int64], *, notes: list[str]) -> list[list[int]]:
+def lookalikes(
+    pictures: PictureSet, indices: NDArray[np.int64], *, found: Mapping[int, Seen] | None = None, notes: list[str]
+) -> list[list[int]]:
     """Find pictures that look nearly the same: saved anew, with other quality or size.
 
     Small pictures, whose long side has at most `SMALL` pixels, can be alike without being copies, and are passed over;
@@ -107,17 +109,22 @@ def lookalikes(pictures: PictureSet, indices: NDArray[np.int64], *, notes: list[
     Args:
         pictures: the set.
         indices: which of them, shape (n,).
+        found: what `look` found of them, where that was done already.
         notes: gets sentences on what was not done.
 
     Returns:
         Groups of at least two indices, each ascending.
+
+    Raises:
+        Stopped: the user asked to stop.
     """
     if not comparable(pictures) or len(indices) < 2 or not _some_large(pictures, indices):
         return []
     if len(indices) > MOST:
         notes.append(f"Among more than {MOST:,} pictures, those that are nearly the same are not looked for.")
         return []
-    found = look(pictures, indices.tolist(), keep=False, notes=notes)
+    if found is None:
+        found = look(pictures, indices.tolist(), keep=False, notes=notes)
     records = np.zeros(len(indices), dtype=RECORD)
     good = [place for place, index in enumerate(indices.tolist()) if not isinstance(found[index], str)]
     for place in good:

@@ -36,6 +36,8 @@ def apart(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> NDArray[np.uint
 
 
 _COUNTS = np.array([number.bit_count() for number in range(2**_WIDTH)], dtype=np.uint8)
+_ORDER = np.argsort(np.array([sum(place << (_WIDTH * place) for place in range(_PIECES))], np.uint64).view(np.uint16))
+"""Where the pieces of a hash lie in memory, the lowest bits first."""
 
 
 def close_pairs(hashes: NDArray[np.uint64], distance: int = DISTANCE) -> Pairs:
@@ -54,20 +56,28 @@ def close_pairs(hashes: NDArray[np.uint64], distance: int = DISTANCE) -> Pairs:
     Raises:
         Stopped: the user asked to stop.
     """
+    pairs = np.concatenate([np.empty((0, 2), dtype=np.int64), *_close(hashes, distance)])
+    pairs.sort(axis=1)
+    return np.unique(pairs, axis=0)
+
+
+def _close(hashes: NDArray[np.uint64], distance: int) -> Iterator[Pairs]:
+    """Yield the pairs of hashes that differ by few bits, many at a time, each pair once."""
     if not 0 <= distance <= DISTANCE:
         raise ValueError(f"distance must be from 0 to {DISTANCE} bits, got {distance}")
-    found = [np.empty((0, 2), dtype=np.int64)]
     masks = [0, *(1 << bit for bit in range(_WIDTH))]
     steps = [(piece, mask) for piece in range(_PIECES) for mask in masks]
     for piece, mask in progress.track(steps, TASK):
         keys = ((hashes >> np.uint64(_WIDTH * piece)) & np.uint64(2**_WIDTH - 1)).astype(np.int64)
         for left, right in _sharing(keys, mask):
             near = apart(hashes[left], hashes[right]) <= distance
-            found.append(np.stack([left[near], right[near]], axis=1))
+            left, right = left[near], right[near]
+            if piece:  # those that share a piece before this one were found by it
+                before = (hashes[left] ^ hashes[right])[:, None].view(np.uint16)[:, _ORDER[:piece]]
+                new = (_COUNTS[before] > 1).all(axis=1)
+                left, right = left[new], right[new]
+            yield np.stack([left, right], axis=1)
             progress.check_stop(TASK)
-    pairs = np.concatenate(found)
-    pairs.sort(axis=1)
-    return np.unique(pairs, axis=0)
 
 
 def _sharing(keys: NDArray[np.int64], mask: int) -> Iterator[tuple[Pairs, Pairs]]:
@@ -138,9 +148,18 @@ def groups(
             index = int(parent[index])
         return index
 
+    def apart_yet(pairs: Pairs) -> Pairs:
+        while not np.array_equal(above := parent[parent], parent):
+            parent[:] = above
+        return np.asarray(pairs[parent[pairs[:, 0]] != parent[pairs[:, 1]]])
+
     def join(pairs: Pairs) -> None:
+        # of a thousand frames of one scene nearly all pairs are of one group before they are looked at
+        pairs = apart_yet(pairs)
         for start in range(0, len(pairs), 2**14):
-            left, right = pairs[start : start + 2**14].T
+            left, right = apart_yet(pairs[start : start + 2**14]).T
+            if not len(left):
+                continue
             alike = residues(tiny[left], tiny[right]) <= residue
             alike &= np.abs(np.log(shapes[left] / shapes[right])) < _SHAPE
             for one, other in zip(left[alike].tolist(), right[alike].tolist(), strict=True):
@@ -157,7 +176,8 @@ def groups(
             join(np.stack([np.full(len(left) - 1, left[0]), left[1:]], axis=1))
             left = np.array([index for index in left[1:].tolist() if root(index) != root(int(left[0]))], dtype=np.int64)
     leaders = np.array([index for index in range(len(hashes)) if root(index) == index], dtype=np.int64)
-    join(leaders[close_pairs(hashes[leaders], distance)])
+    for pairs in _close(hashes[leaders], distance):  # few at a time: there may be as many as pairs of pictures
+        join(leaders[pairs])
     gathered: dict[int, list[int]] = {}
     for index in range(len(hashes)):
         gathered.setdefault(root(index), []).append(index)

@@ -1,4 +1,4 @@
-"""Which pictures train and which validate: never the same ones. Reads names and labels; decodes nothing."""
+"""Which pictures train and which validate: never the same ones. Decodes none but to find those that look alike."""
 
 from __future__ import annotations
 
@@ -276,7 +276,7 @@ def _held_out(
             f"{count(alike, 'picture')} {'is a copy' if alike == 1 else 'are copies'} of others: each lies on the same "
             "side as what it is like."
         )
-    near = int((joint != first).sum())
+    near = int(((joint != first) & (first == np.arange(len(first)))).sum())  # copies of them are counted already
     own = not isinstance(together, str)
     if near:
         what = (

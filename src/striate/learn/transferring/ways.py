@@ -15,6 +15,7 @@ from striate.learn.loop import fit
 from striate.learn.pictures.augment import Augment
 from striate.learn.pictures.split import Split
 from striate.learn.settings import Settings
+from striate.learn.starting.naming import is_own
 from striate.learn.starting.start import start
 from striate.learn.transferring.keeping import Kept
 from striate.learn.transferring.own_head import head_place, with_head
@@ -152,12 +153,18 @@ def from_scratch(network: Network, parts: Split, kept: Kept, how: Training, note
         notes: gets what should be known.
     """
     made_as = network.factory or getattr(network.module, "made_as", None)
-    if isinstance(network.module, Joined):  # transferred before: what its backbone was made as
-        made_as = network.module.made_by
+    module = network.module
+    while isinstance(module, Joined):  # transferred before, once or more: what its backbone was made as
+        made_as, module = module.made_by, module.backbone
     spec = network.spec
     try:
         if not isinstance(made_as, str):
             raise NetworkError("it is not known how it is made")
+        if is_own(made_as):  # the name may come from a file, which must not choose what code is run
+            raise NetworkError(
+                f"{made_as} is code of somebody's own, which is not run by itself. Compare with striate train, "
+                f"--net {made_as}"
+            )
         fresh = start(
             made_as, classes=len(parts.class_names), class_names=parts.class_names, channels=spec.channels,
             size=spec.size, seed=how.seed,

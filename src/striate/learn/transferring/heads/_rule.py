@@ -54,6 +54,8 @@ class Rule:
         order: place among the others, from cheap to dear.
         problem: prepares features (N, D), float32, and classes (N,), for K classes; and a seed for what is drawn.
         most: rows that are learned from at most; None for all.
+        threads: that folds may be learned in beside each other, as many as there are processors; else one after the
+            other, for what keeps all processors busy by itself.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Rule:
     order: int
     problem: Callable[[NDArray[np.float32], NDArray[np.int64], int, int], Problem]
     most: int | None = None
+    threads: bool = False
 
     def __call__(self, X: NDArray[Any], y: NDArray[Any], classes: int, seed: int) -> Problem:
         """Prepare a problem."""

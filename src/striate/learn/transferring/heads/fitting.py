@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import time
+import warnings
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -14,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from striate import progress
 from striate.errors import DataError, OptionError
+from striate.learn.transferring.heads._comparing import compared
 from striate.learn.transferring.heads._folds import few, folds_of
 from striate.learn.transferring.heads._rule import Rule
 from striate.nets.heads import Head
@@ -22,6 +25,7 @@ from striate.results.words import count
 __all__ = ["HEADS", "FittedHead", "fit_head"]
 
 _MOST = 10_000  # rows by which settings are chosen
+_CUT_OFF = "lbfgs failed to converge"  # scikit-learn's warning
 
 
 def _rules() -> dict[str, Rule]:
@@ -143,18 +147,21 @@ def fit_head(
     steps = len(parts) * len(problem.settings) + 1
     right = np.empty((len(parts), len(problem.settings)))
     ended = True
-    for fold, (learned, asked) in enumerate(parts):
-        for index, found in enumerate(problem.learn(learned, problem.settings)):
-            right[fold, index] = float((found.decide(asked) == labels[asked]).mean())
-            ended &= found.done
-            done = fold * len(problem.settings) + index + 1
+    # the filters of warnings belong to all threads: so they are set here, once
+    with warnings.catch_warnings(), closing(compared(problem, parts, labels, threads=rule.threads)) as answers:
+        warnings.filterwarnings("ignore", message=_CUT_OFF)  # said in the notes
+        for done, (fold, index, share, ending) in enumerate(answers, 1):
+            right[fold, index] = share
+            ended &= ending
             progress.report(progress.Event(rule.name, done, steps, f"fold {fold + 1} of {len(parts)}"))
             progress.check_stop(rule.name)
     # folds differ by a row at most: the mean over rows
     sizes = np.array([len(asked) for _, asked in parts])
     means = (right * sizes[:, None]).sum(0) / sizes.sum()
     best = int(means.argmax())
-    final = next(iter(problem.learn(np.arange(len(labels)), [problem.settings[best]])))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=_CUT_OFF)
+        final = next(iter(problem.learn(np.arange(len(labels)), [problem.settings[best]])))
     progress.report(progress.Event(rule.name, steps, steps))
     if not (ended and final.done):
         notes.append("A search for the best weights was cut off before its end; with more rounds they would change.")

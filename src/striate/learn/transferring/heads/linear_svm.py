@@ -66,4 +66,4 @@ def _least(
     return np.asarray(found.x), int(found.nit) < _ROUNDS
 
 
-RULE = Rule("linear-svm", "linear support vector machines, each class against the rest", 1, LinearSvm)
+RULE = Rule("linear-svm", "linear support vector machines, each class against the rest", 1, LinearSvm, threads=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -27,7 +26,6 @@ class Logistic:
 
     def learn(self, rows: Rows, settings: Sequence[Setting]) -> Iterator[Linear]:
         """Fit some rows."""
-        from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
 
         near = _ENDED if len(settings) == 1 else _NEAR
@@ -35,11 +33,9 @@ class Logistic:
         values, labels = self.features.short[rows], self.labels[rows]
         for setting in settings:
             found.set_params(C=setting["C"])
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)  # `done` says it
-                found.fit(values, labels)
+            found.fit(values, labels)
             weight, bias = (np.asarray(part, dtype=np.float64).copy() for part in (found.coef_, found.intercept_))
             yield Linear(self.features, *both(weight, bias), done=int(np.max(found.n_iter_)) < _ROUNDS)
 
 
-RULE = Rule("logistic", "logistic regression", 0, Logistic)
+RULE = Rule("logistic", "logistic regression", 0, Logistic, threads=True)

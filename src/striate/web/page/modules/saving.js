@@ -12,7 +12,9 @@ export const saver = () => !state.session.exported && h("button", {
 
 function ask() {
   const view = format(read());
-  const command = `striate export ${state.session.network.name} --view '${view.replaceAll("'", "%27")}' --out page`;
+  const { name } = state.session.network;
+  const source = /^[\w@%+=:,./-]+$/.test(name) ? name : `'${name.replaceAll("'", `'"'"'`)}'`; // it is to be pasted into a shell
+  const command = `striate export ${source} --view '${view.replaceAll("'", "%27")}' --out page`;
   const words = h("p", { class: "words", role: "status" });
   const get = h("button", { class: "small main", onclick: () => save(view, get, words) }, "Save as a zip");
   const dialog = h("dialog", { class: "saving", "aria-label": "Save this view as files" },
