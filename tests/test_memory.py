@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+
+from striate import memory
 
 CODE = """
 import resource, sys
@@ -62,6 +65,30 @@ def test_what_gathers_between_blocks_is_given_back():
     (grown, _), (held, given) = told("leave"), told("relieve")
     assert given
     assert held < 0.6 * grown
+
+
+def test_what_the_work_takes_each_time_is_not_given_back_each_time(monkeypatch):
+    gigabyte, holds, given = 2**30, [2**29], []
+
+    def trim(_: int) -> None:
+        given.append(holds[0])
+        holds[0] = 2**29
+
+    monkeypatch.setattr(memory, "_PAUSE", 0.0)
+    monkeypatch.setattr(memory, "_resident", lambda: holds[0])
+    for name, value in {"library": SimpleNamespace(malloc_trim=trim), "needed": 2**29, "looked": 0.0}.items():
+        monkeypatch.setattr(memory._Kept, name, value)
+    monkeypatch.setattr(memory._Kept, "fresh", True)
+    memory.relieve()  # after something small
+    for _ in range(20):
+        holds[0] = max(holds[0], 4 * gigabyte)
+        memory.relieve()
+    assert len(given) == 1
+    for _ in range(100):  # and what gathers on top of it is
+        holds[0] = max(holds[0], 4 * gigabyte) + gigabyte // 5
+        memory.relieve()
+    assert len(given) > 3
+    assert max(given) < 8 * gigabyte
 
 
 def test_nothing_is_given_back_where_nothing_is_kept():

@@ -21,11 +21,15 @@ _PAUSE = 1.0  # seconds between two looks at how much there is
 
 
 class _Kept:
-    """How much memory the process had when it was last found to need it all; nothing where none is kept."""
+    """How much memory the process had when it was last found to need it all; nothing where none is kept.
+
+    `fresh` until there was a look with nothing gathered yet: what the process has then, at work, is what it needs.
+    """
 
     library: ctypes.CDLL | None = None
     needed = 0
     looked = 0.0
+    fresh = True
 
 
 def keep_memory() -> bool:
@@ -51,7 +55,7 @@ def keep_memory() -> bool:
         return False
     if not mallopt(_MMAP_THRESHOLD, _LARGEST // 2) or not mallopt(_TRIM_THRESHOLD, _LARGEST):
         return False
-    _Kept.library, _Kept.needed = library, _resident()
+    _Kept.library, _Kept.needed, _Kept.fresh = library, _resident(), True
     return True
 
 
@@ -71,10 +75,13 @@ def relieve() -> bool:
     if library is None or (now := time.monotonic()) - _Kept.looked < _PAUSE:
         return False
     _Kept.looked = now
-    if _resident() < 1.5 * _Kept.needed + _ROOM:
+    held = _resident()
+    if _Kept.fresh:  # else what the work takes each time would be given back each time
+        _Kept.needed, _Kept.fresh = max(held, _Kept.needed), False
+    if held < 1.5 * _Kept.needed + _ROOM:
         return False
     library.malloc_trim(0)
-    _Kept.needed = _resident()
+    _Kept.needed, _Kept.fresh = _resident(), True
     return True
 
 
