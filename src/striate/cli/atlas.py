@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from striate.cli.data_set import FOLDERS, data_set_options
 from striate.cli.source import SOURCES, Source, source_options
 from striate.cli.tables import print_table
 from striate.errors import Stopped
@@ -33,8 +34,7 @@ def atlas() -> None:
 @atlas.command(
     "build",
     short_help="Build an atlas of a folder of pictures.",
-    epilog=f"{SOURCES}\n\nFOLDER is a folder of pictures (sub-folders are classes; labels.csv is read; train, val and "
-    "test are parts), a .csv table of files and labels, an .npz archive or an .npy array.",
+    epilog=f"{SOURCES}\n\n{FOLDERS}",
 )
 @source_options
 @click.argument("pictures", metavar="FOLDER", type=_FOLDER)
@@ -59,17 +59,7 @@ def atlas() -> None:
     metavar="N",
     help="Pictures kept for each unit: those that it answers most to, and least. [default: 9]",
 )
-@click.option(
-    "--labels", metavar="FILE", help="A .csv table of the pictures' labels; none takes sub-folders for no classes."
-)
-@click.option("--part", metavar="NAME", help="Only this part of the data set: train, val, test.")
-@click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Pictures run at a time; chosen when left out.")
-@click.option(
-    "--workers",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="Threads that decode pictures; one for each processor when left out.",
-)
+@data_set_options
 @click.option(
     "--dtype", type=click.Choice(("float16", "float32")), help="Number type of the features. [default: float16]"
 )

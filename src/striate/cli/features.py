@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from striate.cli.atlas import duration, say_broken
+from striate.cli.data_set import FOLDERS, data_set_options
 from striate.cli.source import SOURCES, Source, source_options
 from striate.errors import Stopped
 
@@ -25,8 +26,7 @@ _FOLDER = click.Path(path_type=Path)
 @click.command(
     "features",
     short_help="Keep the features of a folder of pictures on disk.",
-    epilog=f"{SOURCES}\n\nFOLDER is a folder of pictures (sub-folders are classes; labels.csv is read; train, val and "
-    "test are parts), a .csv table of files and labels, an .npz archive or an .npy array.",
+    epilog=f"{SOURCES}\n\n{FOLDERS}",
 )
 @source_options
 @click.argument("pictures", metavar="FOLDER", type=_FOLDER)
@@ -43,17 +43,7 @@ _FOLDER = click.Path(path_type=Path)
 )
 @click.option("--whole", is_flag=True, help="Keep maps whole, instead of their mean.")
 @click.option("--dtype", type=click.Choice(("float16", "float32")), help="Number type. [default: float16]")
-@click.option(
-    "--labels", metavar="FILE", help="A .csv table of the pictures' labels; none takes sub-folders for no classes."
-)
-@click.option("--part", metavar="NAME", help="Only this part of the data set: train, val, test.")
-@click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Pictures run at a time; chosen when left out.")
-@click.option(
-    "--workers",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="Threads that decode pictures; one for each processor when left out.",
-)
+@data_set_options
 def features(source: Source, pictures: Path, out: Path, layers: tuple[str, ...], whole: bool, **options: Any) -> None:
     """Run every picture through the network as far as some layers, and keep what these give, for classifiers.
 
