@@ -60,6 +60,16 @@ def test_one_kernel(capsys, chelsea, out, words, kernel):
     np.testing.assert_allclose(maps[1]["kernels"][0], kernel.values)
 
 
+def test_all_directions(capsys, chelsea, out):
+    status, shown, _ = run(capsys, chelsea, "--side", 60, "--kernel", "Prewitt", "--direction", "all", "--out", out)
+    assert status == 0
+    written = json.loads(out.read_text())
+    titles = [one["title"] for one in written["maps"]]
+    assert titles[3:] == [f"prewitt {way}" for way in kernels.DIRECTIONS]
+    assert all(title in shown for title in titles)
+    assert written["recipe"]["options"] == {"picture": "chelsea.png", "kernel": "prewitt", "side": 60}
+
+
 def test_gradient_surface_matrix_and_connections(capsys, chelsea, out):
     for words in (["--gradient"], ["--gradient", "--kernel", "prewitt"], ["--surface", "--by-height", "--smooth", "1"]):
         assert run(capsys, chelsea, "--side", 60, *words, "--out", out)[0] == 0
@@ -103,6 +113,13 @@ def test_list(capsys):
         ("PICTURE --gradient --surface", "--gradient and --surface cannot be shown together"),
         ("PICTURE --gradient --kernel kirsch", "the kernel of a gradient is one of sobel, prewitt"),
         ("PICTURE --gradient --direction up", "leave --direction out"),
+        ("PICTURE --direction all", "--direction all is of one kernel: say which, as in --kernel kirsch"),
+        ("PICTURE --kernel blur --direction all", "blur does not come in eight directions. Take kirsch, sobel"),
+        ("PICTURE --kernel kirch --direction all", r"no kernel is called 'kirch'. Did you mean kirsch\?"),
+        ("PICTURE --kernel sobel --size 5 --direction all", "kernels of 3 x 3 as they come: leave --size out"),
+        ("PICTURE --kernel edge --threshold 1 --direction all", "shows the answers alone: leave --threshold out"),
+        ("PICTURE --gradient --direction all", "a sheet of its own: leave --gradient out, or name one direction"),
+        ("--kernel kirsch --direction all", "name a picture: striate kernels PICTURE"),
         ("PICTURE --surface --kernel blur", "leave --kernel out"),
         ("PICTURE --kernel blur --matrix 5x5", "takes no picture"),
         ("--matrix 5x5", "say of which kernel"),

@@ -72,6 +72,43 @@ def test_brighter_on_the_right_is_the_accent():
     np.testing.assert_array_equal(opposite[2].pixels[5, 9], drawing.rgb(drawing.PARTNER))
 
 
+def test_all_directions_stand_beside_which_answers_most(chelsea):
+    sheet = kernels.rotations(chelsea, side=120)
+    titles = [f"kirsch {way}" for way in kernels.DIRECTIONS]
+    assert [panel.title for panel in sheet.panels] == ["picture", "kirsch strongest", "kirsch direction", *titles]
+    grey = brightness(photograph(chelsea, 120)[0])
+    answers = np.stack(
+        [
+            kernels.convolve(grey, kernels.kirsch(way), mode="correlation", padding="same", border="replicate") / 15
+            for way in kernels.DIRECTIONS
+        ]
+    )
+    for title, values in zip(titles, answers, strict=True):
+        np.testing.assert_allclose(sheet.panel(title).values, values, atol=1e-6)
+    np.testing.assert_allclose(sheet.panel("kirsch strongest").values, answers.max(axis=0), atol=1e-6)
+    drawn = {one.title: one for one in sheet.drawings()}
+    assert len({(drawn[title].low, drawn[title].high) for title in titles}) == 1  # one scale for all eight
+    assert drawn["kirsch up"].high == pytest.approx(max(np.percentile(np.abs(one), 99) for one in answers), rel=1e-4)
+
+
+@pytest.mark.parametrize("kernel", ["kirsch", "sobel", "prewitt", "edge"])
+def test_the_strongest_direction_is_that_of_the_edge(kernel):
+    step = np.zeros((9, 9))
+    step[:, 5:] = 1  # brighter on the right
+    for turns, angle in enumerate((0, np.pi / 2, np.pi, -np.pi / 2)):  # rot90 turns against the clock
+        sheet = kernels.rotations(np.rot90(step, turns).copy(), kernel)
+        found, strength = sheet.panel(f"{kernel} direction").values[:, 4, 4]
+        assert np.cos(found - angle) == pytest.approx(1)
+        assert strength == pytest.approx(1)
+
+
+def test_what_has_no_eight_directions_is_refused():
+    with pytest.raises(OptionError, match=r"blur does not come in eight directions\. Take kirsch, sobel, prewitt or"):
+        kernels.rotations(np.zeros((4, 4)), "blur")
+    with pytest.raises(OptionError, match=r"no kernel is called 'kirch'. Did you mean kirsch\?"):
+        kernels.rotations(np.zeros((4, 4)), "kirch")
+
+
 def test_the_ring_of_directions_agrees_with_the_map():
     """A disc that is brightest in its middle gets brighter towards it: left of it to the right, and so on."""
     row, column = np.mgrid[-40:41, -40:41]
@@ -106,6 +143,7 @@ def test_pictures_of_any_shape(tmp_path, shape):
         kernels.compare(pixels, direction="up-left"),
         kernels.look(pixels, kernels.difference("down"), threshold=0.5),
         kernels.slopes(pixels, "difference"),
+        kernels.rotations(pixels),
     )
     for sheet in sheets:
         for drawn in sheet.drawings():
@@ -119,6 +157,7 @@ def test_a_flat_picture_can_be_drawn(tmp_path):
         if one.signed:
             assert (one.pixels == drawing.rgb(drawing.PAPER)).all()
     flat.save(tmp_path / "flat.png")
+    kernels.rotations(np.full((30, 30), 0.5)).save(tmp_path / "flat.png")
 
 
 def test_own_kernels_and_pillow_pictures(chelsea):

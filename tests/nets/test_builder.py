@@ -142,6 +142,47 @@ def test_words_that_are_not_understood(text, message):
         sequential(text, (1, 12, 12))
 
 
+@pytest.mark.parametrize(
+    ("piece", "message"),
+    [
+        ("local", "say how many filters the locally connected layer has, as in 'local 32 3x3': a whole number of at"),
+        ("local eight", "a whole number of at least 1, not 'eight'."),
+        ("local 3x3", "not '3x3' (that is a size, and stands behind it)."),
+        ("local 8 0x3", "sizes are at least 1, got '0x3'. Write such as '3', or '3x5' for two sides."),
+        ("local 8 3x", "'3x' is no size: write whole numbers without spaces, '3x5', or '3' for both. It takes 'stride"),
+        ("local 8 3 x 3", "'x' is no size: write whole numbers without spaces, '3x5', or '3' for both."),
+        ("local 8 3x3x3", "'3x3x3' is no size"),
+        ("local 8 -3", "'-3' is no size"),
+        ("local 8 3x3 2", "the number '2' stands alone: say what it is for, as in 'stride 2', or write a size"),
+        ("local 8 3x3 /", "say how much 'stride', as in 'stride 2' or 'stride 2x1'."),
+        ("local 8 3x3 pad -1", "say how much 'pad', as in 'pad 2' or 'pad 2x1', not '-1'."),
+        ("local 8 3x3 same", "takes no 'same': say how many zeros stand around the map, as in 'pad 1'."),
+        ("local 8 3x5 same", "as in 'pad 1x2'."),
+        ("local 8 groups 2", "a locally connected layer takes no 'groups'. It takes 'stride 2', 'pad 1', 'nobias'."),
+        ("local 8 padding 1", "'padding' is not understood after a locally connected layer. Did you mean pad?"),
+        ("local 8 3x3 relo", "Did you mean relu? It takes 'stride 2', 'pad 1', 'nobias'. Then comes the next layer."),
+        ("lokal 8 3x3", "'lokal' is not understood. Did you mean local?"),
+        ("local 8 11x4", "a window of 11 x 4 does not fit the map of 10 x 10 that layer 1 (conv 4) gives. Take one"
+         " of at most 10 x 10, or 'pad', or pool less before."),
+        ("local 8 4x13 pad 1", "gives, padded by 1 x 1. Take one of at most 12 x 12, or more 'pad', or pool less"),
+        ("flatten local 8", "a locally connected layer works on a map, and"),
+        ("flatten dense 3 3", "the number '3' stands alone: say what it is for: one number is all it has."),
+        ("pool 2 same", "pool takes no 'same'. It takes 'stride 2', 'pad 1', 'max', 'average', 'l2', 'distance'."),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_with_its_place_and_what_to_write(piece, message):
+    with pytest.raises((NetworkError, OptionError)) as caught:
+        sequential(f"conv 4, {piece}, relu", (1, 12, 12))
+    assert str(caught.value).startswith(f"layer 2: {piece!r}: ")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("around", ["pad 1", "pad 1x2"])
+def test_what_is_proposed_for_same_keeps_the_size(around):
+    size = "3x3" if around == "pad 1" else "3x5"
+    assert sequential(f"local 2 {size} {around}", (1, 7, 7))(torch.zeros(1, 1, 7, 7)).shape == (1, 2, 7, 7)
+
+
 @pytest.mark.parametrize("input", [(28, 28), (0, 28, 28), (1, -1, 28)])
 def test_pictures_that_make_no_sense(input):
     with pytest.raises(OptionError, match=r"input is channels, height and width"):

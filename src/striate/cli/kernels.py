@@ -20,6 +20,7 @@ SHOWS = ("gradient", "surface", "matrix", "connections")
 OWN = {  # which options go with what is shown; the kernel's own parameters go with --kernel
     "sheet": ("direction", "side"),
     "kernel": ("threshold", "side"),
+    "rotations": ("side",),
     "gradient": ("side",),
     "surface": ("side", "smooth", "azimuth", "elevation", "by_height"),
     "matrix": ("stride", "padding", "dilation", "letters"),
@@ -55,7 +56,8 @@ def _padding(text: str) -> int | str | tuple[int, ...]:
 @click.option(
     "--direction",
     metavar="WORD",
-    help="Where the bright side of an edge is: up, up-left, left, down-left, down, down-right, right, up-right.",
+    help="Where the bright side of an edge is: up, up-left, left, down-left, down, down-right, right, up-right; "
+    "or all, with --kernel: the eight side by side.",
 )
 @click.option("--amount", type=float, metavar="NUMBER", help="Of sharpen: how much.")
 @click.option("--neighbours", type=int, metavar="4|8", help="Of laplacian: how many it counts.")
@@ -94,6 +96,7 @@ def kernels(picture: Path | None, listed: bool, kernel: str | None, out: Path, *
     \b
     striate kernels cat.jpg --out sheet.png
     striate kernels cat.jpg --kernel kirsch --direction up-left
+    striate kernels cat.jpg --kernel kirsch --direction all
     striate kernels cat.jpg --kernel blur --size 15
     striate kernels cat.jpg --gradient
     striate kernels cat.jpg --surface --by-height
@@ -113,6 +116,9 @@ def kernels(picture: Path | None, listed: bool, kernel: str | None, out: Path, *
         raise OptionError(f"one thing at a time: --{shows[0]} and --{shows[1]} cannot be shown together.")
     show = shows[0] if shows else "sheet" if kernel is None else "kernel"
     asked = given.pop(show, None)
+    if str(given.get("direction", "")).strip().lower() == "all":
+        del given["direction"]
+        show = _turned(show)
     made = _kernel(show, kernel, given)
     if strangers := [name for name in given if name not in OWN[show]]:
         raise OptionError(_stray(strangers[0], show))
@@ -125,9 +131,18 @@ def kernels(picture: Path | None, listed: bool, kernel: str | None, out: Path, *
     else:
         result = _on_picture(show, made, kernel, picture, given)
     click.echo(result.caption())
-    for drawing in result.drawings() if show in ("kernel", "sheet") else []:
+    for drawing in result.drawings() if show in ("kernel", "sheet", "rotations") else []:
         click.echo(f"{drawing.title}  {drawing.caption}")
     click.echo(str(result.save(out)))
+
+
+def _turned(show: str) -> str:
+    """Check that all directions can be shown."""
+    if show == "kernel":
+        return "rotations"
+    if show == "sheet":
+        raise OptionError("--direction all is of one kernel: say which, as in --kernel kirsch --direction all.")
+    raise OptionError(f"--direction all is a sheet of its own: leave --{show} out, or name one direction.")
 
 
 def _kernel(show: str, name: str | None, given: dict[str, Any]) -> Kernel | None:
@@ -135,6 +150,10 @@ def _kernel(show: str, name: str | None, given: dict[str, Any]) -> Kernel | None
     from striate.kernels import named
 
     own = [key for key in PARAMETERS if key in given]
+    if show == "rotations":
+        if own:
+            raise OptionError(f"the eight directions are of kernels of 3 x 3 as they come: leave --{own[0]} out.")
+        return None  # all eight are made
     if show == "gradient":
         if own:
             raise OptionError(f"the gradient takes the kernel to the right and downwards: leave --{own[0]} out.")
@@ -147,7 +166,7 @@ def _kernel(show: str, name: str | None, given: dict[str, Any]) -> Kernel | None
 
 
 def _on_picture(show: str, made: Kernel | None, name: str | None, picture: Path, given: dict[str, Any]) -> Result:
-    from striate.kernels import compare, look, slopes, surface
+    from striate.kernels import compare, look, rotations, slopes, surface
 
     if show == "surface":
         if made is not None:
@@ -156,6 +175,8 @@ def _on_picture(show: str, made: Kernel | None, name: str | None, picture: Path,
     if show == "gradient":
         kind = cast(Literal["sobel", "prewitt", "edge", "difference"], (name or "sobel").strip().lower())
         return slopes(picture, kind, **given)
+    if show == "rotations":
+        return rotations(picture, cast(Literal["kirsch", "sobel", "prewitt", "edge"], name), **given)
     return compare(picture, **given) if made is None else look(picture, made, **given)
 
 
@@ -203,5 +224,7 @@ def _stray(name: str, show: str) -> str:
     if name in PARAMETERS and show == "sheet":
         return f"{flag} is of a kernel: say which, with --kernel NAME. (striate kernels --list says what each takes.)"
     homes = ["kernel"] * (name in PARAMETERS) or [home for home, own in OWN.items() if name in own]
-    where = {"sheet": "the comparison", "kernel": "--kernel"}
+    if show == "rotations":
+        return f"--direction all shows the answers alone: leave {flag} out."
+    where = {"sheet": "the comparison", "kernel": "--kernel", "rotations": "--direction all"}
     return f"{flag} goes with {' and '.join(where.get(home, f'--{home}') for home in homes)}."

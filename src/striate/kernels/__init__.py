@@ -31,7 +31,7 @@ from striate.kernels.convolving import convolve
 from striate.kernels.learned import learn_kernels, single_layer
 from striate.kernels.matrix import ConvolutionMatrix, convolution_matrix
 from striate.kernels.random import random_filters
-from striate.kernels.sheets import compare, look, slopes
+from striate.kernels.sheets import compare, look, rotations, slopes
 from striate.kernels.surfaces import surface
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "prewitt",
     "random_filters",
     "rotated",
+    "rotations",
     "sharpen",
     "single_layer",
     "slopes",

@@ -24,7 +24,7 @@ from striate.results.base import Recipe
 from striate.results.kernel_sheet import KernelSheet, Panel, Strip
 from striate.results.words import number
 
-__all__ = ["Photograph", "brightness", "compare", "look", "photograph", "slopes"]
+__all__ = ["COMPASS", "Photograph", "brightness", "compare", "look", "photograph", "rotations", "slopes"]
 
 Photograph = str | os.PathLike[str] | Image.Image | NDArray[Any]
 
@@ -35,6 +35,9 @@ THRESHOLD: Final = 0.1
 """Share of the strongest answer from which on a pattern counts as found."""
 
 UNIT: Final = "share of the strongest answer"
+
+COMPASS: Final = ("kirsch", "sobel", "prewitt", "edge")
+"""The kernels of 3 x 3 that are turned by eighths."""
 
 
 def photograph(source: Photograph, side: int | None = SIDE) -> tuple[NDArray[np.float32], str]:
@@ -146,6 +149,64 @@ def look(
     options = {"picture": name, "kernel": kernel.name, **kernel.parameters, "threshold": threshold, "side": side}
     rows = (Strip("", tuple(panels), UNIT),)
     return _sheet(rows, pixels, name, kernel.title, words, "kernels.look", options, start)
+
+
+def rotations(
+    picture: Photograph, kernel: Literal["kirsch", "sobel", "prewitt", "edge"] = "kirsch", *, side: int | None = SIDE
+) -> KernelSheet:
+    """Lay all eight rotations of a kernel on a picture: each by itself, and which of them answers most.
+
+    The strongest of the eight is Kirsch's own measure of an edge. All answers are drawn on one scale.
+
+    Args:
+        picture: a file, a Pillow image or an array, as in `photograph`.
+        kernel: whose eight directions are taken, in the order of `by_hand.DIRECTIONS` (Kirsch's g1 to g8).
+        side: pixels of the longer side; None takes the picture as it is.
+
+    Raises:
+        ImageError: the picture cannot be read.
+        OptionError: the kernel does not come in eight directions.
+
+    Source: Kirsch 1971, "Computer determination of the constituent structure of biological images".
+    """
+    start = time.perf_counter()
+    name_of_kernel = str(kernel).strip().lower()
+    if name_of_kernel not in COMPASS:
+        by_hand.parameters(name_of_kernel)  # raises where there is no such kernel, and proposes one
+        raise OptionError(
+            f"{name_of_kernel} does not come in eight directions. Take {', '.join(COMPASS[:-1])} or {COMPASS[-1]}."
+        )
+    pixels, name = photograph(picture, side)
+    grey = brightness(pixels)
+    kernels = [by_hand.named(name_of_kernel, direction=way) for way in by_hand.DIRECTIONS]
+    panels = [_answer_panel(grey, one) for one in kernels]
+    answers = np.stack([panel.values for panel in panels])  # (8, H, W)
+    strongest = answers.max(axis=0)  # at least 0: the eight kernels sum to zero
+    angles = np.pi / 2 + np.pi / 4 * np.arange(len(kernels))  # the first is up, each an eighth against the clock
+    first = answers >= strongest * (1 - 1e-5)  # several that answer alike: the middle of their directions
+    up, right = (np.tensordot(part(angles), first, axes=1) for part in (np.sin, np.cos))
+    top = (
+        Panel("picture", "As it was convolved.", pixels, "picture"),
+        Panel(f"{name_of_kernel} strongest", "The largest of the eight answers at each pixel.", strongest, "strength"),
+        Panel(
+            f"{name_of_kernel} direction",
+            "Whose answer that is: where the bright side lies, as on the ring; the paler, the weaker.",
+            np.stack([np.arctan2(up, right), strongest]).astype(np.float32),
+            "direction",
+        ),
+    )
+    highest = max(panel.reach() for panel in panels)
+    half = len(panels) // 2
+    rows = (
+        Strip("", top, UNIT),
+        Strip("Eight directions, each an eighth of a turn against the clock", tuple(panels[:half]), UNIT, highest),
+        Strip("", tuple(panels[half:]), UNIT, highest),
+    )
+    words = (
+        "Each kernel is the one before it with its outer weights moved on along the ring, and is drawn as it is laid."
+    )
+    options = {"picture": name, "kernel": name_of_kernel, "side": side}
+    return _sheet(rows, pixels, name, f"All directions of {name_of_kernel}", words, "kernels.rotations", options, start)
 
 
 def slopes(

@@ -61,6 +61,8 @@ _NUMBERED = {
     "triangle": ("stride",),
     "pool": ("stride", "pad"),
 }
+# how errors call a layer whose word says little
+_CALLED = {"local": "a locally connected layer", "triangle": "a triangle layer", "dense": "a dense layer"}
 _Shape = tuple[int, ...]
 
 
@@ -172,17 +174,26 @@ class _Builder:
     def _map(self, what: str) -> tuple[int, int, int]:
         """Return the map that a layer works on."""
         if len(self.shape) != 3:
-            raise NetworkError(f"{what} works on a map, and {self.before} gives {self.shape[0]} numbers in a row.")
+            raise NetworkError(
+                f"{_CALLED.get(what, what)} works on a map, and {self.before} gives {self.shape[0]} numbers in a row. "
+                "Put it before 'flatten'."
+            )
         return self.shape[0], self.shape[1], self.shape[2]
 
     def _window(self, kind: str, words: list[str]) -> None:
         channels, height, width = self._map(kind)
-        filters = _number(words, f"how many filters the {kind} has, as in '{kind} 32 3x3'")
+        called = _CALLED.get(kind, kind).removeprefix("a ")
+        filters = _number(words, f"how many filters the {called} has, as in '{kind} 32 3x3'")
         size = _pair(words) or (3, 3)
-        given = _settings(kind, words, flags=("same", "nobias") if kind == "conv" else ("nobias",))
+        given = _settings(kind, words, flags=("same", "nobias"))
         stride, pad = given.get("stride", (1, 1)), given.get("pad", (0, 0))
         bias = "nobias" not in given
         if kind == "local":
+            if "same" in given:
+                zeros = "x".join(str(length // 2) for length in dict.fromkeys(size))
+                raise OptionError(
+                    f"{_CALLED[kind]} takes no 'same': say how many zeros stand around the map, as in 'pad {zeros}'."
+                )
             shape = self._fit(size, stride, pad, (1, 1))
             local = LocallyConnected2d(channels, filters, (height, width), size, stride, pad, bias=bias)
             return self._put(kind, local, (filters, *shape))
@@ -222,9 +233,11 @@ class _Builder:
         if not all(places):
             reach = [step * (length - 1) + 1 for length, step in zip(size, dilation, strict=True)]
             padded = f", padded by {pad[0]} x {pad[1]}" if any(pad) else ""
+            most = [length + 2 * around for length, around in zip(self.shape[1:], pad, strict=True)]
             raise NetworkError(
                 f"a window of {reach[0]} x {reach[1]} does not fit the map of {self.shape[1]} x {self.shape[2]} that "
-                f"{self.before} gives{padded}. Take a smaller window, pad, or pool less before."
+                f"{self.before} gives{padded}. Take one of at most {most[0]} x {most[1]}, or {'more ' * any(pad)}'pad'"
+                f"{', or pool less before' if self.layers else ''}."
             )
         return places[0], places[1]
 
@@ -287,6 +300,8 @@ def _number(words: list[str], what: str) -> int:
     """Take a whole number of at least 1 off the words."""
     if not words or not words[0].isdecimal() or int(words[0]) < 1:
         found = f", not {words[0]!r}" if words else ""
+        if words and re.fullmatch(r"\d+x\d+", words[0]):
+            found += " (that is a size, and stands behind it)"
         raise OptionError(f"say {what}: a whole number of at least 1{found}.")
     return int(words.pop(0))
 
@@ -298,7 +313,7 @@ def _pair(words: list[str], *, least: int = 1) -> tuple[int, int] | None:
         return None
     sizes = int(found[1]), int(found[2] or found[1])
     if min(sizes) < least:
-        raise OptionError(f"sizes are at least {least}, got {words[0]!r}.")
+        raise OptionError(f"sizes are at least {least}, got {words[0]!r}. Write such as '3', or '3x5' for two sides.")
     words.pop(0)
     return sizes
 
@@ -317,8 +332,33 @@ def _settings(kind: str, words: list[str], *, flags: tuple[str, ...]) -> dict[st
             words.pop(0)
             value = _pair(words, least=0 if word == "pad" else 1)
             if value is None:
-                raise OptionError(f"say how much {word!r}, as in '{word} 2'.")
+                found = f", not {words[0]!r}" if words and words[0] else ""
+                raise OptionError(f"say how much {word!r}, as in '{word} 2' or '{word} 2x1'{found}.")
             given[word] = value
-        else:
+        elif word in _STARTS:
             break
+        else:
+            raise OptionError(_stranger(kind, word, flags))
     return given
+
+
+def _stranger(kind: str, word: str, flags: tuple[str, ...]) -> str:
+    """Say what to write instead of a word that does not belong to a layer."""
+    called, numbered = _CALLED.get(kind, kind), _NUMBERED.get(kind, ())
+    flags = tuple(flag for flag in flags if (kind, flag) != ("local", "same"))  # it is known, and refused
+    own = [f"'{name} {1 if name == 'pad' else 2}'" for name in numbered] + [f"'{flag}'" for flag in flags]
+    takes = f"It takes {', '.join(own)}." if own else "It takes nothing more."
+    if word in {name for names in _NUMBERED.values() for name in names} | {"same", "nobias", *_POOLS}:
+        return f"{called} takes no {word!r}. {takes}"
+    if word.isdecimal():
+        meant = (
+            f", as in '{numbered[0]} {word}', or write a size of two sides as '3x5'"
+            if numbered
+            else ": one number is all it has"
+        )
+        return f"the number {word!r} stands alone: say what it is for{meant}. {takes}"
+    if re.fullmatch(r"[-+\dx×*.]+|by", word):
+        return f"{word!r} is no size: write whole numbers without spaces, '3x5', or '3' for both. {takes}"
+    close = get_close_matches(word, [*numbered, *flags, *_STARTS], n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    return f"{word!r} is not understood after {called}.{hint} {takes} Then comes the next layer."

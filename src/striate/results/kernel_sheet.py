@@ -76,15 +76,19 @@ class Strip:
         heading: set above the row; empty for none.
         panels: from left to right.
         unit: of the values on a scale, in words.
+        highest: the end of the scales where other rows are on the same ones; None takes it from the panels.
     """
 
     heading: str
     panels: tuple[Panel, ...]
     unit: str = ""
+    highest: float | None = None
 
     def high(self, panel: Panel) -> float:
         """Return the value drawn with the last colour of the panel's scale; above 0."""
-        high = max(other.reach() for other in self.panels if other.look == panel.look)
+        high = self.highest
+        if high is None:
+            high = max(other.reach() for other in self.panels if other.look == panel.look)
         return high if high > ROUNDING else 1.0
 
 

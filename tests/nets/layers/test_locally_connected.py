@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from striate.errors import NetworkError, OptionError
 from striate.nets import LocallyConnected1d, LocallyConnected2d
+from striate.nets.layers.locally_connected import _by_line
 
 SETTINGS = st.tuples(
     st.integers(1, 3),  # pictures
@@ -99,6 +100,27 @@ def test_orders_of_memory_change_nothing(order, order_of_slopes, kernel):
     ours = torch.autograd.grad(layer(images), (images, layer.weight), slope)
     theirs = torch.autograd.grad(expected, (images, layer.weight), slope)
     torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("order", ["plain", "channels last", "part of more", "turned"])
+@pytest.mark.parametrize(
+    ("channels", "kernel", "stride", "padding"),
+    [(16, (2, 3), 1, 0), (24, (3, 2), (2, 1), 1), (48, (4, 1), (1, 3), (0, 2)), (12, (1, 5), 2, 0)],
+)
+def test_many_pictures_go_line_by_line(order, channels, kernel, stride, padding):
+    layer = LocallyConnected2d(channels, 3, (5, 6), kernel, stride, padding).double()
+    images = laid(torch.randn(32, channels, 5, 6, dtype=torch.float64), order).requires_grad_()
+    kernels = layer.weight.permute(0, 1, 2, 4, 5, 3)
+    assert _by_line(images, kernels)
+    assert not _by_line(images[:31], kernels)
+    assert not _by_line(images.half(), kernels)
+    expected = by_loop(images, layer)
+    with torch.no_grad():
+        torch.testing.assert_close(layer(images), expected)
+    assert layer(images).is_contiguous(memory_format=torch.channels_last)
+    slope = torch.randn_like(expected)
+    ours = torch.autograd.grad(layer(images), (images, layer.weight), slope)
+    torch.testing.assert_close(ours, torch.autograd.grad(expected, (images, layer.weight), slope))
 
 
 @pytest.mark.parametrize(

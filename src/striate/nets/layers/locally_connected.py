@@ -245,21 +245,27 @@ def _at_once(images: Tensor, weight: Tensor, stride: tuple[int, int]) -> Tensor:
 class _ByRows(torch.autograd.Function):
     """The same, one row of places at a time, without gathering any windows.
 
-    The lines of the pictures are laid out so that each window lies in one piece in memory (`_lines`), and windows may
-    overlap where they are only read: so a matrix product reads them where they are. That takes KW * W' / W times the
-    memory of the pictures; all windows would take KH times as much again. A row makes a product that stays in the
-    cache and is large enough to be shared by a few threads; calls around it are few, since threads wait for them.
+    With the channels last a line of a window lies in one piece in memory, and windows may overlap where they are only
+    read: so a matrix product reads them where they are, and a row of places is the sum of KH products, one for each
+    line of the windows (`_line_by_line`). Small products are slow: then, and for the slope of the weights, the lines
+    of the pictures are first laid out so that the whole window lies in one piece (`_lines`), which takes KW * W' / W
+    times the memory of the pictures; all windows would take KH times as much again. A row makes a product that stays
+    in the cache and is large enough to be shared by a few threads; calls around it are few, since threads wait for
+    one another at the end of each (so other work on the same processors slows this more than one large product).
     """
 
     @staticmethod
     def forward(images: Tensor, weight: Tensor, stride: tuple[int, int]) -> Tensor:
         rows, columns, outputs = weight.shape[:3]
-        kernels = weight.flatten(3).transpose(2, 3)  # (H', W', K, O)
         answers = images.new_empty(rows, columns, len(images), outputs)
-        for windows, kernel, answer in zip(
-            _lines(images, weight, stride), kernels.unbind(), answers.unbind(), strict=True
-        ):
-            torch.bmm(windows, kernel, out=answer)
+        if _by_line(images, weight):
+            _line_by_line(images, weight, stride, answers)
+        else:
+            kernels = weight.flatten(3).transpose(2, 3)  # (H', W', K, O)
+            for windows, kernel, answer in zip(
+                _lines(images, weight, stride), kernels.unbind(), answers.unbind(), strict=True
+            ):
+                torch.bmm(windows, kernel, out=answer)
         return answers.permute(2, 0, 1, 3).contiguous()  # once for all rows: threads wait for each call
 
     @staticmethod
@@ -279,6 +285,29 @@ class _ByRows(torch.autograd.Function):
         of_images = _slope_of_images(images, weight, ctx.stride, arriving) if wanted[0] else None
         of_weight = _slope_of_weight(images, weight, ctx.stride, arriving) if wanted[1] else None
         return of_images, of_weight, None
+
+
+def _by_line(images: Tensor, weight: Tensor) -> bool:
+    """Tell whether products of single lines of the windows are large enough to be as fast as those of whole ones."""
+    # where it was measured to pay; half floats are left whole, since each sum of two products would be rounded
+    enough = math.prod(weight.shape[4:]) >= 48 and len(images) >= 32
+    return enough and images.dtype in (torch.float32, torch.float64)
+
+
+def _line_by_line(images: Tensor, weight: Tensor, stride: tuple[int, int], answers: Tensor) -> None:
+    """Write the answers (H', W', N, O): the sum of the products of each line of the windows."""
+    columns, (height, width, channels) = weight.shape[1], weight.shape[3:]
+    count, high, wide, _ = images.shape
+    down, across = stride
+    size, strides = (columns, count, width * channels), (across * channels, high * wide * channels, 1)
+    images = images.contiguous()
+    lines = [line.as_strided(size, strides, line.storage_offset()) for line in images.unbind(1)]  # H of (W', N, KW C)
+    kernels = weight.flatten(4).permute(0, 3, 1, 4, 2)  # (H', KH, W', KW C, O)
+    for row, (kernel, answer) in enumerate(zip(kernels.unbind(), answers.unbind(), strict=True)):
+        parts = zip(lines[row * down : row * down + height], kernel.unbind(), strict=True)
+        torch.bmm(*next(parts), out=answer)
+        for part in parts:
+            answer.baddbmm_(*part)
 
 
 def _slope_of_weight(images: Tensor, weight: Tensor, stride: tuple[int, int], arriving: Tensor) -> Tensor:
