@@ -8,9 +8,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from PIL import Image
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
+from striate import lean
 from striate.address import class_name, find_class
 from striate.errors import ImageError, NetworkError
 from striate.files import write_bytes
@@ -28,6 +28,7 @@ from striate.graph import Graph
 from striate.images import read_array, read_image
 from striate.running import first_tensor, run, undisturbed
 from striate.spec import InputSpec
+from striate.state import state_of
 from striate.streaming import in_chunks
 from striate.trace import trace
 
@@ -90,8 +91,7 @@ class Network:
         self.one_by_one = one_by_one
         self._graphs: dict[tuple[int, ...], Graph] = {}
         self._classes: tuple[tuple[str, ...] | None, dict[tuple[str, int], int]] = (None, {})
-        self._hash: tuple[list[object], str] | None = None
-        self._samples: tuple[list[int], list[Tensor]] | None = None
+        self._hash: tuple[Hashable, str] | None = None
 
     def __repr__(self) -> str:
         classes = "" if self.class_names is None else f", {len(self.class_names)} classes"
@@ -132,11 +132,15 @@ class Network:
         """
         batch = self.batch(images)
         pieces: list[Tensor] = []
+        ready: Callable[[Tensor], dict[str, Tensor]] | None = None
 
         def run_piece(start: int, stop: int) -> None:
-            pieces.append(self.logits(run(self.module, batch[start:stop])))
+            piece = batch[start:stop]
+            pieces.append(self.logits(run(self.module, piece) if ready is None else ready(piece)[""]))
 
         with undisturbed(self.module), torch.no_grad():
+            if lean.pays(self.module, batch):
+                ready = lean.outputs(self.module, batch, (), logits=True)
             in_chunks(len(batch), run_piece, size=self.piece(), task="running")
         return torch.cat(pieces)
 
@@ -289,27 +293,14 @@ class Network:
         A change past autograd's counters (``weight.data``) is noticed by a sample, which has a number of every filter
         at least, and all of biases and batch norms: one that touches a part of a filter only can be missed.
         """
-        tensors = [
-            held
-            for part in self.module.modules()
-            for held in chain(part._parameters.values(), part._buffers.values())
-            if held is not None
-        ]
-        # versions notice what is written in the open, samples what is written past them (weight.data)
-        places = [value.data_ptr() for value in tensors]
-        if self._samples is None or self._samples[0] != places:
-            self._samples = (places, [sample for value in tensors if (sample := _sample(value)) is not None])
-        version: list[object] = [-1 if value.is_inference() else value._version for value in tensors]
-        if self._samples[1]:
-            version.append(torch.cat(self._samples[1]).cpu().view(torch.uint8).numpy().tobytes())
-        version += places
-        if self._hash is None or self._hash[0] != version:
+        state = state_of(self.module)
+        if self._hash is None or self._hash[0] != state:
             digest = hashlib.blake2b(digest_size=8)
             for key, value in self.module.state_dict().items():
                 if isinstance(value, Tensor):
                     digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
                     digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-            self._hash = (version, digest.hexdigest())
+            self._hash = (state, digest.hexdigest())
         return self._hash[1]
 
     def class_index(self, label: str | int, count: int) -> int:
@@ -402,24 +393,6 @@ class Network:
         """Return how one of our own networks (`striate.nets`) is made again; it knows by itself."""
         made_as = getattr(self.module, "made_as", None)
         return made_as if isinstance(made_as, str) else None
-
-
-def _sample(weight: Tensor) -> Tensor | None:
-    """Return some numbers of a weight, as they lie in memory: one of every row at least, and a hundred where there are.
-
-    Nothing of counters and empty ones.
-    """
-    if not weight.is_floating_point() or not weight.numel():
-        return None
-    values = weight.detach()
-    row = values.numel() // (len(values) if values.dim() else 1)
-    # the golden ratio scatters the places within the rows evenly
-    step = max(1, min(int(row / 1.618), values.numel() // 101))
-    while math.gcd(step, values.numel()) > 1:  # else it would meet the same corner of every kernel
-        step -= 1
-    end = (values.storage_offset() + values.numel()) * values.element_size()
-    dense = end <= values.untyped_storage().nbytes()
-    return values.as_strided((-(-values.numel() // step),), (step,)) if dense else values.flatten()[:1]
 
 
 def _factory_of(module: nn.Module) -> str:

@@ -8,7 +8,7 @@ done with them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,10 +36,9 @@ class Ref:
 
 @dataclass(frozen=True)
 class Sized:
-    """A whole number that grows with the batch: `each` a picture, and `fixed` besides."""
+    """A whole number that grows with the batch: `each` for a picture."""
 
     each: int
-    fixed: int
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ class Step:
             if isinstance(item, Ref):
                 return value(item.index)
             if isinstance(item, Sized):
-                return item.each * count + item.fixed
+                return item.each * count
             if isinstance(item, list | tuple):
                 return type(item)(fill(part) for part in item)
             return item
@@ -141,6 +140,58 @@ class Program:
                 chosen.append(at)
                 wanted.update(self.steps[at].inputs)
         return chosen[::-1]
+
+    def leading(self, ends: Collection[int], given: Collection[int] = (0,)) -> list[int]:
+        """Return the steps, in order, without which the values `ends` cannot be worked out from those `given`.
+
+        Raises:
+            Unwritten: a value is neither given nor worked out by any step.
+        """
+        wanted = set(ends) - set(given)
+        chosen = []
+        for at in range(len(self.steps) - 1, -1, -1):
+            step = self.steps[at]
+            outs = wanted.intersection(out for out in step.outs if out is not None)
+            if outs:
+                chosen.append(at)
+                wanted -= outs
+                wanted.update(index for index in step.inputs if index not in given)
+        if wanted:
+            raise Unwritten(f"value {min(wanted)} does not come from what is given")
+        return chosen[::-1]
+
+    def run(self, given: Mapping[int, Tensor], ends: Collection[int], count: int) -> dict[int, Tensor]:
+        """Work values out for other pictures, forgetting each that nothing reads any more.
+
+        Args:
+            given: the values to begin with, 0 the pictures.
+            ends: numbers of the values that are asked for.
+            count: pictures in the batch.
+
+        Raises:
+            Unwritten: a value is neither given nor worked out by any step.
+        """
+        key = frozenset(given), frozenset(ends)
+        if key not in self._runs:
+            chosen = self.leading(ends, given)
+            last = {out: at for at in chosen for out in self.steps[at].outs if out is not None}
+            last |= {index: at for at in chosen for index in self.steps[at].inputs}
+            done_with: dict[int, list[int]] = {at: [] for at in chosen}
+            for index in last.keys() - {*ends, *given}:
+                done_with[last[index]].append(index)
+            self._runs[key] = [(self.steps[at], done_with[at]) for at in chosen]
+        values = dict(given)
+        for step, over in self._runs[key]:
+            for out, value in zip(step.outs, step.run(values.__getitem__, count), strict=True):
+                if out is not None and value is not None:
+                    values[out] = value
+            for index in over:
+                del values[index]
+        return {index: values[index] for index in ends}
+
+    @cached_property
+    def _runs(self) -> dict[tuple[frozenset[int], frozenset[int]], list[tuple[Step, list[int]]]]:
+        return {}
 
     def waist(self, start: int, end: int) -> int | None:
         """Return the first value between `start` and `end` that is a vector, (1, C), and that all ways lead through.
@@ -395,6 +446,8 @@ def _grown(one: Any, two: Any) -> Any:
     if isinstance(one, Tensor):
         if not isinstance(two, Tensor) or one.shape != two.shape:
             raise Unwritten("the network makes a tensor that grows with the batch")
+        if one is not two and not torch.equal(one, two):
+            raise Unwritten("the network makes other numbers each time it is run")
         return one
     if isinstance(one, Mapping):
         return {name: _grown(part, two[name]) for name, part in one.items()}
@@ -402,8 +455,8 @@ def _grown(one: Any, two: Any) -> Any:
         if type(one) is not type(two) or len(one) != len(two):
             raise Unwritten("the network does other things with two pictures than with one")
         return type(one)(_grown(part, other) for part, other in zip(one, two, strict=True))
-    if type(one) is int and type(two) is int and one != two:
-        return Sized(two - one, 2 * one - two)
+    if type(one) is int and type(two) is int and one > 0 and two == 2 * one:
+        return Sized(one)
     if isinstance(one, float) and isinstance(two, float) and one != one and two != two:
         return one
     if one != two:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from striate import halves, lean
 from striate.errors import NetworkError, OptionError
 from striate.network import Network
 from striate.rectifiers import Rule, backward
@@ -23,6 +24,9 @@ from striate.streaming import in_chunks
 from striate.targets import Target, Targets, join, resolve
 
 __all__ = ["Gradient", "Rule", "Tapped", "activations", "follow", "gradient", "respond", "settle", "watching"]
+
+
+_STRAYED = 1e-2  # of a gradient's length: what rounding may send another way
 
 
 class _Reached(BaseException):
@@ -83,6 +87,7 @@ def activations(network: Network, images: Tensor, places: Sequence[str], *, logi
     layers = {place: graph.layer(place) for place in wanted}
     outputs: dict[str, Tensor] = {}
     final: list[Tensor] = []
+    ready: Callable[[Tensor], dict[str, Tensor]] | None = None
 
     def run_piece(start: int, stop: int) -> None:
         reached: set[str] = set()
@@ -99,6 +104,14 @@ def activations(network: Network, images: Tensor, places: Sequence[str], *, logi
             if not logits and len(reached) == len(wanted):
                 raise _Reached
 
+        if ready is not None:
+            found = ready(images[start:stop])
+            if logits:
+                final.append(network.logits(found.pop("")))
+            with suppress(_Reached):
+                for place in wanted:
+                    keep(place, found[place])
+            return
         with _watching(network, images, wanted, keep):
             try:
                 output = run(network.module, images[start:stop])
@@ -109,6 +122,8 @@ def activations(network: Network, images: Tensor, places: Sequence[str], *, logi
         _check_reached(wanted, reached)
 
     with undisturbed(network.module), torch.no_grad():
+        if lean.pays(network.module, images):
+            ready = lean.outputs(network.module, images, wanted, logits=logits)
         in_chunks(len(images), run_piece, size=network.piece(), task="activations")
     return Tapped({place: outputs[place] for place in wanted}, torch.cat(final) if logits else None)
 
@@ -214,13 +229,21 @@ def gradient(
         raise OptionError(f"no backward rule {rule!r}; there are gradient, guided, deconvnet.")
     targets = target if isinstance(target, Targets) else resolve(network, target, images)
     pieces: list[Gradient] = []
+    short: halves.Halves | None = None
 
     def run_piece(start: int, stop: int) -> None:
         piece = images[start:stop]
         piece = piece.clone() if piece.is_inference() else piece
-        pieces.append(_gradient(network, piece, targets.pick(range(start, stop)), rule, at))
+        pieces.append(_gradient(network, piece, targets.pick(range(start, stop)), rule, at, short))
+
+    def check(found: halves.Halves) -> bool:
+        some = targets.pick(range(2))
+        plain = _gradient(network, images[:2].clone(), some, rule, at, None)
+        return _same_way(plain, _gradient(network, images[:2].clone(), plain.targets, rule, at, found))
 
     with undisturbed(network.module):
+        if at is not None and lean.pays(network.module, images):
+            short = halves.sloped(network.module, images, at, targets.place, rule, check)
         in_chunks(len(images), run_piece, size=network.piece(chunk), task=rule)
     return pieces[0] if len(pieces) == 1 else _joined(pieces)
 
@@ -239,53 +262,80 @@ def _joined(pieces: list[Gradient]) -> Gradient:
     )
 
 
-def _gradient(network: Network, images: Tensor, targets: Targets, rule: Rule, at: str | None) -> Gradient:
+def _gradient(
+    network: Network, images: Tensor, targets: Targets, rule: Rule, at: str | None, short: halves.Halves | None
+) -> Gradient:
     graph = network.graph(*images.shape[2:])
-    layer = None if targets.place is None else graph.layer(targets.place)
-    reached: dict[str, Tensor] = {}
-    leaf = images.detach().requires_grad_(at is None)
-
-    def stop_or_branch(place: str, output: Tensor) -> Tensor | None:
-        nonlocal leaf
-        if place == at:
-            leaf = output.detach().requires_grad_()
-            torch.set_grad_enabled(True)
-            # a copy goes on, which may be written into; the target may be this very layer
-            output = leaf.clone()
-            if place != targets.place:
-                return output
-        reached[place] = output
-        raise _Reached
-
-    places = [place for place in (at, targets.place) if place is not None]
-    with torch.set_grad_enabled(at is None):
-        with _watching(network, images, places, stop_or_branch):
-            try:
-                output: Any = run(network.module, leaf if at is None else images)
-            except _Reached:
-                output = None
-        if output is None:
-            assert layer is not None
-            assert targets.place is not None
-            values = layer.arranged(reached[targets.place], len(images))
-        else:
-            values = network.logits(output)
+    if short is None:
+        leaf, output = _forward(network, images, targets.place, at)
+    else:
+        leaf, output = _short_forward(short, images, alone=targets.place == at)
+    with torch.enable_grad():
+        layer = None if targets.place is None else graph.layer(targets.place)
+        values = network.logits(output) if layer is None else layer.arranged(output, len(images))
         targets = targets.settle(values, network)
-        with torch.enable_grad():
-            scores = targets.scores(values)
-            if not leaf.requires_grad or not scores.requires_grad:
-                raise NetworkError(
-                    f"{targets.labels[0]} does not depend on {at or 'the picture'} by way of a gradient: "
-                    "the layer comes after it, or the network cuts the gradient in between (detach, a forest of "
-                    "decisions). Occlusion, LIME, RISE and Score-CAM need no gradient."
-                )
-            found, rectifiers, passed = backward(scores, leaf, rule)
+        scores = targets.scores(values)
+        if not leaf.requires_grad or not scores.requires_grad:
+            raise NetworkError(
+                f"{targets.labels[0]} does not depend on {at or 'the picture'} by way of a gradient: "
+                "the layer comes after it, or the network cuts the gradient in between (detach, a forest of "
+                "decisions). Occlusion, LIME, RISE and Score-CAM need no gradient."
+            )
+        found, rectifiers, passed = backward(scores, leaf, rule)
     shown, activation = found, leaf.detach()
     if at is not None:
         tapped = graph.layer(at)
         shown, activation = (tapped.arranged(one, len(images)) for one in (shown, activation))
     logits = values.detach() if targets.place is None else None
     return Gradient(shown, activation, scores.detach(), targets, logits, rectifiers, passed)
+
+
+def _forward(network: Network, images: Tensor, place: str | None, at: str | None) -> tuple[Tensor, Any]:
+    """Run the network; return what gradients are wanted to, and what was asked for: a layer's output, or the end's."""
+    reached: dict[str, Tensor] = {}
+    leaf = images.detach().requires_grad_(at is None)
+
+    def stop_or_branch(name: str, output: Tensor) -> Tensor | None:
+        nonlocal leaf
+        if name == at:
+            leaf = output.detach().requires_grad_()
+            torch.set_grad_enabled(True)
+            # a copy goes on, which may be written into; the target may be this very layer
+            output = leaf.clone()
+            if name != place:
+                return output
+        reached[name] = output
+        raise _Reached
+
+    places = [one for one in (at, place) if one is not None]
+    with torch.set_grad_enabled(at is None), _watching(network, images, places, stop_or_branch):
+        try:
+            output: Any = run(network.module, leaf if at is None else images)
+        except _Reached:
+            assert place is not None
+            return leaf, reached[place]
+    if place is not None:
+        _check_reached([place], reached)
+    return leaf, output
+
+
+def _short_forward(short: halves.Halves, images: Tensor, *, alone: bool) -> tuple[Tensor, Tensor]:
+    """Do as `_forward` by the run that was written down; `alone` where the layer itself is asked for."""
+    values = short.until(images)
+    leaf = values[short.start].detach().requires_grad_()
+    with torch.enable_grad():
+        return leaf, leaf.clone() if alone else short.onwards(values, leaf)
+
+
+def _same_way(plain: Gradient, short: Gradient) -> bool:
+    """Tell whether two gradients are those of one network.
+
+    Rounding can switch a rectifier whose input is all but zero, and with it the way of a little of the signal. What is
+    not written down (a gradient of somebody's own making, one that is cut) changes all of it.
+    """
+    if plain.rectifiers != short.rectifiers or plain.passed != short.passed:
+        return False
+    return bool((plain.values - short.values).norm() <= _STRAYED * plain.values.norm())
 
 
 @contextmanager

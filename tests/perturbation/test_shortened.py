@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 import striate
+from striate import lean
 from striate.perturbation.masks import mask_scores
 from striate.perturbation.readout import spread
 from striate.perturbation.shortened import shortened
@@ -101,12 +102,19 @@ def test_a_network_for_single_pictures_is_left_alone():
 
 
 def test_other_answers_are_not_taken(monkeypatch):
-    module = importlib.import_module("striate.perturbation.shortened")
-    right = module.respond_to_values
-    monkeypatch.setattr(module, "respond_to_values", lambda *given: right(*given) * 1.01)
+    right = lean.fused
+
+    def wrong(program, ends):
+        *first, last = right(program, ends).steps
+        return replace(program, steps=(*first, replace(last, op=lambda *given: last.op(*given) * 1.01)))
+
+    monkeypatch.setattr(lean, "fused", wrong)
     network = made(Normed)
-    with undisturbed(network.module), torch.no_grad():
-        assert shortened(network, noise(1), None) is None
+    for right_or_wrong, other in (("wrong", network.twin()), ("right", network.twin())):  # it is tried once for each
+        if right_or_wrong == "right":
+            monkeypatch.undo()
+        with undisturbed(other.module), torch.no_grad():
+            assert (shortened(other, noise(1), None) is None) == (right_or_wrong == "wrong")
 
 
 @pytest.mark.parametrize("target", [[2, 0], ["second:3@2,1", "second:1@0,4"]])

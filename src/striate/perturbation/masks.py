@@ -26,7 +26,7 @@ Masks = Callable[[int, int], Tensor]
 """Masks from `start` to `stop`: (m, H, W) in [0, 1] on any device, 1 keeps the picture and 0 shows the fill."""
 Score = Literal["logit", "probability"]
 
-_MANY = 200  # masks from which on it is worth making the network shorter first
+_MANY = 32  # masks from which on it is worth making the network shorter first
 
 
 def mask_scores(

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from striate.errors import OptionError
+from striate.folding import folded
+from striate.fusing import fused
 from striate.network import Network
-from striate.perturbation.folding import folded
 from striate.perturbation.incremental import Unfollowable, Watch, respond_to_patches, respond_to_values
 from striate.perturbation.parts import Around, gathered
 from striate.perturbation.precision import Precision, arithmetic, tolerance
@@ -224,7 +225,8 @@ class Trial:
         try:
             program = record(self.network.module, self.image, self.pictures(probe[:1]), places)
             self.end = program.places[places[0]] if places else program.output
-            self.program = folded(program, [program.output, *program.places.values()])
+            ends = [program.output, *program.places.values()]
+            self.program = fused(folded(program, ends), ends)
             waist = self.program.waist(0, self.end)
             self.waist = self.end if waist is None else waist
             found = self.follow(probe)

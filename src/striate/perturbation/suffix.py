@@ -14,11 +14,12 @@ from torch import Tensor
 
 from striate.errors import NetworkError, OptionError
 from striate.graph import Layer
+from striate.halves import halved
 from striate.network import Network
-from striate.perturbation.incremental import Unfollowable, respond_to_values
+from striate.perturbation.incremental import Unfollowable
 from striate.perturbation.precision import tolerance
 from striate.perturbation.readout import Readout, Scored, apart
-from striate.program import Unwritten, record
+from striate.program import Unwritten
 from striate.running import first_tensor, run, undisturbed, with_first_tensor
 from striate.streaming import in_chunks
 from striate.tap import respond
@@ -104,19 +105,16 @@ def _rest(network: Network, image: Tensor, layer: Layer, targets: Targets) -> tu
     Raises:
         Unwritten: the network has no program.
     """
-    places = [layer.address, *([] if targets.place is None else [targets.place])]
-    program = record(network.module, image, image.flip(3), places)
-    start = program.places[layer.address]
-    end = program.output if targets.place is None else program.places[targets.place]
+    halves = halved(network.module, image, layer.address, targets.place)
     asked = None if targets.place is None else network.graph(*image.shape[2:]).layer(targets.place)
-
-    def arranged(output: Tensor) -> Tensor:
-        return network.logits(output) if asked is None else asked.arranged(output, len(output))
+    values = halves.until(image)
+    given = values[halves.start]
 
     def after(replaced: Tensor) -> Tensor:
-        return arranged(respond_to_values(program, start, end, replaced.to(program.values[start].dtype)))
+        output = halves.onwards(values, replaced.to(given.dtype))
+        return network.logits(output) if asked is None else asked.arranged(output, len(output))
 
-    return after, arranged(program.values[end])
+    return after, after(given)
 
 
 def _all(network: Network, image: Tensor, layer: Layer, targets: Targets) -> _After:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 
+from striate.fusing import NAME
 from striate.perturbation.following.changes import Changes, Found, Rule
 from striate.perturbation.following.elementwise import along, layer_normalised, normalised, pointwise
 from striate.perturbation.following.reducing import averaged, multiplied
@@ -23,7 +24,13 @@ from striate.perturbation.following.reordering import (
     unsqueezed,
     viewed,
 )
-from striate.perturbation.following.sliding import adaptively_pooled, average_pooled, convolved, max_pooled
+from striate.perturbation.following.sliding import (
+    adaptively_pooled,
+    average_pooled,
+    convolved,
+    fused_convolved,
+    max_pooled,
+)
 from striate.program import Step
 
 __all__ = ["Changes", "follow"]
@@ -44,6 +51,7 @@ def follow(step: Step, changes: Changes) -> Found:
 
 _RULES: dict[str, Rule] = {
     "convolution": convolved,
+    NAME: fused_convolved,
     "max_pool2d_with_indices": max_pooled,
     "avg_pool2d": average_pooled,
     "_adaptive_avg_pool2d": adaptively_pooled,

@@ -6,17 +6,32 @@ from typing import Any
 
 import torch
 
+from striate.fusing import Fused
 from striate.perturbation.following.changes import NCHW, Changes, Found, of_planes, only
 from striate.perturbation.parts import Part
 from striate.perturbation.regions import Region
 from striate.program import Ref, Step
 from striate.sizes import pair
 
-__all__ = ["adaptively_pooled", "average_pooled", "convolved", "max_pooled"]
+__all__ = ["adaptively_pooled", "average_pooled", "convolved", "fused_convolved", "max_pooled"]
 
 
-def _slid(step: Step, changes: Changes, window: tuple[Any, Any, Any, Any], padding_value: float) -> Any:
-    """Return the region of the output and the windows of the input that it takes, without padding."""
+def _slid(
+    step: Step,
+    changes: Changes,
+    window: tuple[Any, Any, Any, Any],
+    padding_value: float,
+    cover: Region | None = None,
+) -> Any:
+    """Return the region of the output and the windows of the input that it takes, without padding.
+
+    Args:
+        step: that slides a window.
+        changes: of its input.
+        window: kernel, stride, padding, dilation.
+        padding_value: of what lies beyond the edges.
+        cover: what the region has to hold besides.
+    """
     found = only(step, changes)
     if found is None or found[1].dims != NCHW:
         return None
@@ -29,6 +44,9 @@ def _slid(step: Step, changes: Changes, window: tuple[Any, Any, Any, Any], paddi
     axes = (part.region.rows, part.region.columns)
     out = [axis.slid(kernel[i], stride[i], padding[i], dilation[i], shape[i]) for i, axis in enumerate(axes)]
     region = Region(out[0], out[1])
+    if cover is not None:
+        region = region.joined(cover)
+        out = [region.rows, region.columns]
     if changes.too_large(region):
         return None
     begin = tuple(axis.starts * stride[i] - padding[i] for i, axis in enumerate(out))
@@ -66,6 +84,28 @@ def convolved(step: Step, changes: Changes) -> Found:
         given["groups"],
     )
     return Part(result, region, NCHW)
+
+
+def fused_convolved(step: Step, changes: Changes) -> Found:
+    """A convolution with the sum and the activation that stand behind it."""
+    convolution = step.op
+    assert isinstance(convolution, Fused)
+    added = step.inputs[1] if len(step.inputs) > 1 else None
+    other = None if added is None else changes.part(added)
+    if other is not None and (other.merged or other.dims != NCHW):
+        return None
+    kernel = convolution.weight.shape[2:]
+    window = (kernel, convolution.stride, convolution.padding, convolution.dilation)
+    found = _slid(step, changes, window, 0.0, None if other is None else other.region)
+    if found is None:
+        return None
+    region, windows = found
+    beside = None
+    if added is not None and other is not None:
+        beside = changes.windows(added, other, *region.place)
+    elif added is not None:
+        beside = changes.constant(changes.clean(added), region, NCHW)
+    return Part(convolution(windows, beside, padding=(0, 0)), region, NCHW)
 
 
 def max_pooled(step: Step, changes: Changes) -> Found:

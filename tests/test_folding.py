@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from perturbation.random_nets import RandomNetwork, random_network
-from striate.perturbation.folding import folded
+from striate.folding import folded
 from striate.perturbation.incremental import respond_to_values
 from striate.program import Program, Unwritten, record
 from striate.running import undisturbed

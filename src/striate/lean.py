@@ -1,0 +1,152 @@
+"""A network's run with less to do, for whoever asks it about many pictures: the same numbers up to rounding, sooner.
+
+The run is written down (`program`), batch norm goes into the convolutions before it (`folding`), and where no gradient
+is wanted the convolutions take in the sums and rectifiers behind them (`fusing`). What a network has written down once
+is kept until something about it changes. Not for training, and only on a processor, in float32.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module as hooked
+
+from striate.folding import folded
+from striate.fusing import can_fuse, fused
+from striate.program import Unwritten, record
+from striate.running import first_tensor
+from striate.state import state_of
+
+__all__ = ["FEWEST", "NOT_HERE", "few_of", "once", "outputs", "pays"]
+
+FEWEST = 8
+"""Pictures in one call from which on it is used: to write it down takes as long as some ten."""
+
+ALIKE = 1e-4  # of the largest number: what rounding may change
+_KEPT = 6  # ways through a network that are kept, each with convolutions' weights of its own
+_Made = TypeVar("_Made")
+
+
+def pays(module: nn.Module, images: Tensor) -> bool:
+    """Tell whether a run of these pictures may be made leaner.
+
+    A fixed rule, so that the same call gives the same numbers each time: `FEWEST` pictures or more, on a processor, in
+    float32, and nobody watches the network or has told PyTorch to do something else with it.
+    """
+    if len(images) < FEWEST or not can_fuse(images):
+        return False
+    if torch._C._len_torch_dispatch_stack() or torch._C._len_torch_function_stack():
+        return False
+    if hooked._global_forward_hooks or hooked._global_forward_pre_hooks:
+        return False
+    return not any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
+
+
+def outputs(
+    module: nn.Module, images: Tensor, places: Sequence[str], *, logits: bool
+) -> Callable[[Tensor], dict[str, Tensor]] | None:
+    """Return what gives the outputs of layers in less time; None where the network's run cannot be written down.
+
+    Call it, and what it returns, within `running.undisturbed` and ``torch.no_grad``. Where `pays` says no it is right
+    as well, on a GPU too, but may not gain.
+
+    Args:
+        module: that would be run.
+        images: (N, C, H, W), of which the first is used, to try it.
+        places: layers, "name" (the last call) or "name~k".
+        logits: also give what the network returns, as place "".
+
+    Returns:
+        From pictures (M, C, H, W) to the output of each place, as the network itself gives it. They may be written
+        into.
+    """
+
+    def make() -> Callable[[Tensor], dict[str, Tensor]] | None:
+        few = few_of(images)
+        try:
+            program = record(module, few[:1], few[1:2], places)
+            ends = dict(program.places) | ({"": program.output} if logits else {})
+            wanted = sorted(set(ends.values()))
+            short = replace(fused(folded(program, wanted), wanted), values=())
+
+            def run(pictures: Tensor) -> dict[str, Tensor]:
+                found = short.run({0: pictures}, wanted, len(pictures))
+                return {place: found[index] for place, index in ends.items()}
+
+            # on three, which neither of the runs was of that were written down
+            found, expected = run(few), _given(module, few, places)
+            same = all(_alike(found[place], expected[place]) for place in ends)
+        except NOT_HERE:
+            return None
+        return run if same else None
+
+    return once(module, ("outputs", *images.shape[1:], tuple(places), logits), make)
+
+
+NOT_HERE = (Unwritten, LookupError, RuntimeError, TypeError, ValueError)
+"""What writing a run down, or running it again, may raise: then the network does it by itself."""
+
+
+def few_of(images: Tensor) -> Tensor:
+    """Return the first picture and two others, so different that whatever is measured of it by stealth shows."""
+    first = images[:1].detach()
+    turned = first.flip(3)  # alone it would have the same mean and the same largest number
+    return torch.cat([first, 1.5 * turned + 0.25, 0.5 * first - 0.25])
+
+
+def _given(module: nn.Module, images: Tensor, places: Sequence[str]) -> dict[str, Tensor]:
+    """Return what the network itself gives, at places and, as place "", at its end."""
+    calls: Counter[str] = Counter()
+    found: dict[str, Tensor] = {}
+
+    def keep(name: str, output: Any) -> None:
+        calls[name] += 1
+        tensor = first_tensor(output)
+        if tensor is not None:
+            found.update((place, tensor.clone()) for place in (name, f"{name}~{calls[name]}") if place in places)
+
+    def watch(name: str) -> Callable[..., None]:
+        return lambda _module, _inputs, output: keep(name, output)
+
+    names = {place.partition("~")[0] for place in places}
+    handles = [module.get_submodule(name).register_forward_hook(watch(name)) for name in names]
+    try:
+        output = first_tensor(module(images.clone()))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found if output is None else found | {"": output}
+
+
+def _alike(found: Tensor, expected: Tensor) -> bool:
+    """Tell whether two tensors are the same up to rounding; NaN and infinity are like nothing."""
+    if found.shape != expected.shape or found.dtype != expected.dtype:
+        return False
+    return bool((found - expected).abs().max() <= ALIKE * expected.abs().max())
+
+
+# --- keeping what was made
+
+_made: WeakKeyDictionary[nn.Module, tuple[Hashable, OrderedDict[Hashable, Any]]] = WeakKeyDictionary()
+
+
+def once(module: nn.Module, key: Hashable, make: Callable[[], _Made]) -> _Made:
+    """Make something of a network once, as long as nothing about the network changes; the latest are kept."""
+    state = state_of(module)
+    before, kept = _made.get(module, (None, OrderedDict()))
+    if before != state:
+        kept = OrderedDict()
+        _made[module] = (state, kept)
+    if key not in kept:
+        kept[key] = make()
+        while len(kept) > _KEPT:
+            kept.popitem(last=False)
+    kept.move_to_end(key)
+    found: _Made = kept[key]
+    return found
