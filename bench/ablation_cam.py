@@ -32,8 +32,8 @@ def run(*, quick: bool = False) -> Table:
         "memory; the fastest counts. Its Ablation-CAM runs the whole network for every channel of the last "
         "convolutional layer, ours only what comes after the layer. On maps with values below zero (those of "
         "efficientnet_lite0) its numbers depend on the batch size; the time does not. Score-CAM has to run the whole "
-        "network for every channel: bare forward passes of as many pictures are the limit. It is measured on an "
-        "earlier layer of fewer channels.",
+        "network for every channel, as do bare forward passes of as many pictures. It is measured on an earlier "
+        "layer of fewer channels.",
         ("network", "what", "settings", "seconds"),
     )
     for name in NETWORKS[: 1 if quick else None]:

@@ -104,6 +104,7 @@ def _striate(what: Task, variant: str) -> Measured:
 def _bare(what: Task) -> float:
     """Return the seconds of the steps of an epoch on tensors that lie ready, at the settings that `fit` takes."""
     from striate import learn
+    from striate.learn.narrow_norm import narrow_norms
     from striate.learn.precision import autocast, precision_for
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -127,8 +128,9 @@ def _bare(what: Task) -> float:
             torch.cuda.synchronize()
         return time.perf_counter() - started
 
-    steps(2)
-    return steps(max(1, what.count // what.batch))
+    with narrow_norms(module):
+        steps(2)
+        return steps(max(1, what.count // what.batch))
 
 
 def _optimizer(what: Task, module: nn.Module, *, fused: bool = False) -> torch.optim.Optimizer:

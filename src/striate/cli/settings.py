@@ -45,7 +45,7 @@ _WORDS = {
     "too), or copies.",
     "frozen": "A layer, or weight, that does not learn. Several times for several.",
     "precision": "float32, bfloat16 (half as exact, faster where the hardware has it), or auto.",
-    "compile": "Let torch.compile make the network faster: takes minutes first, for long trainings.",
+    "compile": "Let torch.compile make the network: takes minutes first, for long trainings on a GPU.",
     "validate_every": "Epochs between two validations.",
     "monitor": "What makes an epoch the best: accuracy or loss (of validation), train_loss, last, or auto.",
     "patience": "End after so many epochs without a better one. [default: go through all]",

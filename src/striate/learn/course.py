@@ -31,6 +31,7 @@ from striate.learn.descent.schedules import Schedule
 from striate.learn.folder import Folder
 from striate.learn.freezing import asleep
 from striate.learn.interrupting import TASK, asked, own_chance, to_the_end
+from striate.learn.narrow_norm import narrow_norms
 from striate.learn.pictures.feeding import Feed
 from striate.learn.pictures.split import Split
 from striate.learn.ranks import Ranks
@@ -223,7 +224,9 @@ class Course:
         step.begin()
         every = 1 if self._device.type == "cpu" else _BLIND
         task = f"epoch {number}"
-        with own_chance(self._device, seeds.number(self._settings.seed, "dropout", number, self._ranks.rank)):
+        chance = own_chance(self._device, seeds.number(self._settings.seed, "dropout", number, self._ranks.rank))
+        compiled = self._callable is not self._module  # which makes kernels of its own
+        with chance, contextlib.nullcontext() if compiled else narrow_norms(self._module):
             for fed in feed.epoch(number):
                 if self._ranks.count == 1:
                     progress.check_stop(TASK)

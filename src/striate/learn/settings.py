@@ -55,7 +55,9 @@ class Settings:
         together: what then lies on one side: "near", pictures that look nearly the same; "copies", nothing but copies.
         frozen: names of layers, or of weights, that do not learn; their batch norm keeps its statistics too.
         precision: "float32", "bfloat16", or "auto" (see `striate.learn.precision`); of validation as well.
-        compile: let torch.compile make the network faster: minutes at the start, for long runs only.
+        compile: let torch.compile make the network: takes minutes at the start, for long runs on a GPU. On a processor
+            the networks that were measured (cnn2, ResNet-18) were slower with it. That a run which goes on gives the
+            same bits is promised without it only.
         validate_every: epochs between two validations; the last epoch always has one.
         monitor: what makes an epoch the best: "accuracy" (at the same accuracy the loss) or "loss" of the validation
             pictures, "train_loss", or "last" for the last epoch, whatever it gave; "auto" is "accuracy" where there are

@@ -5,6 +5,7 @@ Nothing here waits for a GPU: losses and counts stay on the device until `Steppe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -131,14 +132,16 @@ class Stepper:
         """Wait for the steps so far, and see whether their losses are numbers."""
         if not self._unseen:
             return Seen(None, self._asked)
-        # (steps, 2): the loss and how many ranks were asked to stop
-        told = torch.stack(self._unseen).double().cpu()
+        # (steps, 2): the loss and how many ranks were asked to stop; as plain numbers: on a processor each step is
+        # looked at, and operations on tensors would take longer than what is asked
+        told = torch.stack(self._unseen).tolist() if len(self._unseen) > 1 else [self._unseen[0].tolist()]
         first, self._looked = self._looked, self.steps
         self._unseen = []
-        self._loss += float(told[:, 0].sum())
-        asked = bool(told[:, 1].any())
-        strange = (~torch.isfinite(told[:, 0])).nonzero().flatten().tolist()
-        return Seen((first + strange[0], float(told[strange[0], 0])) if strange else None, asked)
+        losses = [loss for loss, _ in told]
+        self._loss += sum(losses)
+        strange = next((place for place, loss in enumerate(losses) if not math.isfinite(loss)), None)
+        bad = None if strange is None else (first + strange, losses[strange])
+        return Seen(bad, any(many for _, many in told))
 
     def results(self) -> tuple[float, float, int]:
         """Return mean loss, accuracy in [0, 1] and number of pictures of the epoch, over all ranks; after `look`."""
