@@ -20,12 +20,13 @@ __all__ = ["run"]
 
 BASE, WIDTH, NEAREST = 50_000, 512, 10
 ASKED = 100_000  # queries a second
-EFFORTS = (32, EFFORT, 256)  # candidates of a walk through the index
+QUICK, EFFORTS = 24, (24, 32, EFFORT, 256)  # candidates of the index; with QUICK of them it is to be that fast
+ENOUGH = 95  # percent of the nearest
 
 
 def run(*, quick: bool = False) -> Table:
     """Measure queries a second on features without structure and on features as networks give them."""
-    count = 256 if quick else 1024
+    count = 1024  # enough that the compiled operations are loaded
     gpu = torch.cuda.is_available()
     work = BASE * WIDTH / 1e6
     table = Table(
@@ -34,10 +35,10 @@ def run(*, quick: bool = False) -> Table:
         f"so {ASKED:,} a second are {ASKED * work / 1e6:.2f} T multiply-adds a second: what a GPU does, and ten times "
         "as many as two cores do in float32. The bare matrix product, which finds no neighbours, bounds whatever "
         "compares every pair. Of ours, bfloat16 screens by a rounded product and proves the result; both give the "
-        "neighbours that float64 gives. An index compares few pairs: it walks through a graph to some candidates "
-        f"({EFFORT} in a lens), and measures these. At {ASKED:,} a second two cores have {2e6 / ASKED:.0f} us "
-        "for a query, and a walk to 64 takes one of them about 60, each step a reach into memory. White: normal "
-        "numbers, the hardest case. Features: rectified mixtures of 64 causes.",
+        "neighbours that float64 gives. An index compares codes of 8 bits, 32 to 256 numbers instead of "
+        f"{WIDTH}, with every query, and measures some candidates ({EFFORT} in a lens). At {ASKED:,} a second two "
+        f"cores have {2e6 / ASKED:.0f} us for a query: compiled, comparing takes one of them about 12 and measuring "
+        "4. White: normal numbers, the hardest case. Features: rectified mixtures of 64 causes.",
         ("features", "what", "queries a second", "of the bare product", "of the nearest found"),
     )
     for name, draw in (("white", _white), ("features", _features))[1 if quick else 0 :]:
@@ -66,15 +67,15 @@ def _one(
         index.add(base)
         calls["faiss IndexFlatL2"] = lambda: index.search(queries, NEAREST)
     started = time.perf_counter()
-    walked = make(base)
+    made = make(base)
     table.setting += f" Making the index of {name} took {time.perf_counter() - started:.1f} s, once."
     true = nearest(queries, base, NEAREST)
     shares = {}
     for effort in EFFORTS:
-        calls[(title := f"striate, index, {effort} candidates")] = lambda effort=effort: walked.nearest(
+        calls[(title := f"striate, index, {effort} candidates")] = lambda effort=effort: made.nearest(
             queries, base, NEAREST, effort=effort
         )
-        shares[title] = _share(walked.nearest(queries, base, NEAREST, effort=effort), true)
+        shares[title] = _share(made.nearest(queries, base, NEAREST, effort=effort), true)
     seconds = interleaved(calls, repeats=repeats)
     for what, spent in seconds.items():
         device = "cuda" if what.endswith("cuda") else "cpu"
@@ -89,11 +90,13 @@ def _one(
         Claim(f"{name}: times as fast as scikit-learn", seconds["scikit-learn"] / ours["cpu"], 1, at_most=False),
         Claim(asked, len(queries) / ours[devices[-1]] / 1e3, ASKED / 1e3, at_most=False),
     ]
-    usual = f"striate, index, {EFFORT} candidates"
+    usual, quick = (f"striate, index, {effort} candidates" for effort in (EFFORT, QUICK))
     words = f"{name}: percent of the nearest that the index says it finds, less what it finds"
+    fast = f"{name}: by the index, {QUICK} candidates, thousands of queries a second"
     table.claims += [
-        Claim(f"{name}: by the index, thousands", len(queries) / seconds[usual] / 1e3, ASKED / 1e3, at_most=False),
-        Claim(words, 100 * abs(walked.recall(NEAREST) - shares[usual]), 3, at_most=True),
+        Claim(fast, len(queries) / seconds[quick] / 1e3, ASKED / 1e3, at_most=False),
+        Claim(f"{name}: by it, percent of the nearest that are found", 100 * shares[quick], ENOUGH, at_most=False),
+        Claim(words, 100 * abs(made.recall(NEAREST) - shares[usual]), 3, at_most=True),
     ]
 
 

@@ -121,7 +121,7 @@ def test_a_damaged_one_is_made_anew(folder, damage):
     else:
         with np.load(file) as arrays:
             found = dict(arrays)
-        found["about"] = np.array(str(found["about"]).replace("striate-index-1", "striate-index-9"))
+        found["about"] = np.array(str(found["about"]).replace("striate-index-2", "striate-index-9"))
         np.savez(file, **found)
     (note,) = over_features(atlases.open(folder), "head", way="approximate").notes
     assert note.startswith("The index of head was made anew: the one that was there ")

@@ -6,8 +6,9 @@ import importlib.util
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,12 +18,13 @@ from torch import Tensor
 from striate.atlas.ranking import Ranking
 from striate.atlas.reducing import in_order
 
-__all__ = ["WORTH", "Compiled", "compiled_for"]
+__all__ = ["WORTH", "Compiled", "Onward", "borders", "compiled_for", "in_threads"]
 
 WORTH = 2**30
 """Numbers of all maps together from which on it pays to load numba, which takes a second."""
 
 _PIECE = 1 << 16  # numbers that are worth waking a thread for: some ten microseconds of work
+_NO_MAPS = np.zeros((0, 0, 0, 0), np.float32)
 _one_at_a_time = threading.Lock()  # not all of the ways in which numba runs threads bear two callers
 
 
@@ -52,6 +54,43 @@ class Room(NamedTuple):
     places: NDArray[np.int32]
 
 
+@dataclass(frozen=True, eq=False)
+class Onward:
+    """What a network goes on with behind a layer: ``clamp(scale * x + shift [+ another map], low, high)``.
+
+    Attributes:
+        scale: (C,) float32.
+        shift: (C,) float32.
+        adds: another map is added.
+        low: the least that comes out.
+        high: the largest.
+    """
+
+    scale: NDArray[np.float32]
+    shift: NDArray[np.float32]
+    adds: bool
+    low: float
+    high: float
+
+    def __call__(self, output: Tensor, added: Tensor | None) -> Tensor:
+        """Write over a float32 map (N, C, H, W), channels last in memory, and return it; see `one_pass.pass_on`."""
+        from striate.atlas import one_pass  # loads numba
+
+        maps = output.permute(0, 2, 3, 1).numpy()
+        parts = _parts(maps)
+        if parts < 2:
+            one_pass.pass_on(maps, 0, len(maps), *self.given(added))
+            return output
+        with in_threads(parts):
+            one_pass.pass_on_in_parts(maps, borders(len(maps), parts), *self.given(added))
+        return output
+
+    def given(self, added: Tensor | None) -> tuple[Any, ...]:
+        """Return the last arguments of `one_pass.pass_on`."""
+        others = _NO_MAPS if added is None else in_order(added).numpy()
+        return self.scale, self.shift, others, np.float32(self.low), np.float32(self.high)
+
+
 class Compiled:
     """The compiled operations, in threads."""
 
@@ -64,12 +103,22 @@ class Compiled:
     def reduce(self, arranged: Tensor, first: int) -> None:
         """Reduce the maps of a layer (N, C, H, W) whose first unit is `first`; see `one_pass.reduce`."""
         maps = in_order(arranged).numpy()
-        parts = min(self._threads, len(maps), maps.size // _PIECE)
+        parts = _parts(maps)
         if parts < 2:
             self._operations.reduce(maps, 0, len(maps), first, *self._room)
             return
-        with self._in_threads():
-            self._operations.reduce_in_parts(maps, _borders(len(maps), parts), first, *self._room)
+        with in_threads(parts):
+            self._operations.reduce_in_parts(maps, borders(len(maps), parts), first, *self._room)
+
+    def reduce_and_pass_on(self, output: Tensor, first: int, onward: Onward, added: Tensor | None) -> None:
+        """Do `reduce` and then write over the maps what the network goes on with; they are as `Onward` wants them."""
+        maps = output.permute(0, 2, 3, 1).numpy()
+        parts, given = _parts(maps), (first, *self._room, *onward.given(added))
+        if parts < 2:
+            self._operations.reduce_and_pass_on(maps, 0, len(maps), *given)
+            return
+        with in_threads(parts):
+            self._operations.reduce_and_pass_on_in_parts(maps, borders(len(maps), parts), *given)
 
     def enter(self, ranking: Ranking, smallest: bool, pictures: NDArray[np.int64]) -> None:
         """Take the batch into a ranking; see `one_pass.enter`."""
@@ -80,23 +129,39 @@ class Compiled:
         if parts < 2:
             self._operations.enter(room.values[:count], 0, units, *given)
             return
-        with self._in_threads():
-            self._operations.enter_in_parts(room.values[:count], _borders(units, parts), *given)
-
-    @contextmanager
-    def _in_threads(self) -> Iterator[None]:
-        """Let numba take as many threads as PyTorch has, for this caller and as long as this lasts."""
-        with _one_at_a_time:
-            of_torch = torch.get_num_threads()
-            before = self._operations.use_threads(self._threads)
-            if torch.get_num_threads() != of_torch:  # numba began, which sets the threads of the OpenMP that both use
-                torch.set_num_threads(of_torch)
-            try:
-                yield
-            finally:
-                self._operations.use_threads(before)
+        with in_threads(parts):
+            self._operations.enter_in_parts(room.values[:count], borders(units, parts), *given)
 
 
-def _borders(count: int, parts: int) -> NDArray[np.int64]:
+def _parts(maps: NDArray[np.float32]) -> int:
+    """Return in how many parts maps (N, H, W, C) are worked on."""
+    return min(torch.get_num_threads(), len(maps), maps.size // _PIECE)
+
+
+@contextmanager
+def in_threads(most: int) -> Iterator[int]:
+    """Let numba take as many threads as PyTorch has, for this caller and as long as this lasts.
+
+    Args:
+        most: that are of use.
+
+    Yields:
+        How many there are, 1 at least.
+    """
+    from striate.atlas import one_pass  # loads numba, which is there where somebody asks for this
+
+    threads = max(1, min(torch.get_num_threads(), one_pass.most_threads(), most))
+    with _one_at_a_time:
+        of_torch = torch.get_num_threads()
+        before = one_pass.use_threads(threads)
+        if torch.get_num_threads() != of_torch:  # numba began, which sets the threads of the OpenMP that both use
+            torch.set_num_threads(of_torch)
+        try:
+            yield threads
+        finally:
+            one_pass.use_threads(before)
+
+
+def borders(count: int, parts: int) -> NDArray[np.int64]:
     """Cut `count` into parts as even as that goes."""
     return np.arange(parts + 1) * count // parts

@@ -1,17 +1,15 @@
-"""An approximate index of many vectors: most of the nearest neighbours, without comparing every pair. Knows no atlas.
+"""An approximate index of many vectors: most of the nearest neighbours, by codes of 8 bits. Knows no atlas.
 
-Vectors are brought down to their first principal components, 32 to 256, so many that they hold 80 % of the variance.
-There they stand in a graph in which each knows 32 that are near (HNSW, of faiss). A walk through it brings candidates;
-these are measured like those of the exact search, by differences in float64 of the vectors themselves. So what is found
-is as far away as is said, and only something nearer may be missing. How often that is so is counted when the index is
-made: before the last vectors are in it, against the exact search.
-
-Source: Malkov and Yashunin 2018, "Efficient and robust approximate nearest neighbor search using hierarchical
-navigable small world graphs", arXiv:1603.09320.
+Of each vector a code is kept, 32 to 256 numbers of 8 bits (`coding`). A query is compared with every code, by whole
+numbers, which goes many times as fast as comparing the vectors (`sifting`). The best candidates are measured like those
+of the exact search, by differences in float64 of the vectors themselves. So what is found is as far away as is said,
+and only something nearer may be missing. How often that is so is counted when the index is made: before the last
+vectors are in it, against the exact search.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,22 +20,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate import progress
-from striate.atlas.nearest import ROWS, Metric, Nearest, apart, best, lengths, nearest, rows_of
+from striate.atlas.coding import LEARNED, Coding, learn
+from striate.atlas.nearest import ROWS, Metric, Nearest, nearest, rows_of
+from striate.atlas.sifting import Codes, measured, operations_for
 from striate.errors import OptionError
-from striate.indexing import faiss
 
 __all__ = ["EFFORT", "Index", "make"]
 
-WHAT = "An approximate index"
 TASK = "building the index"
-WIDTHS, HELD = (32, 64, 128, 256), 0.8  # components that the graph sees: so many that they hold this much of all
-NEAR = 32  # vectors that each one in the graph knows
-LEARNED = 2048  # vectors from which the components are
-EFFORT = 64  # candidates of a walk; a power of two, and never fewer than two for each neighbour that is asked for
-SPARE = 8  # beyond the k best by float32 are measured in float64
+EFFORT = 64  # candidates of a query; never fewer than two for each neighbour that is asked for
 JUDGED, MOST = 256, 100  # vectors by which the index is judged, and neighbours of each
-QUERIES = 1024  # that walk at a time
-_ROOM = 1 << 20  # numbers measured at a time: 4 MiB of float32
+QUERIES = 1024  # that are compared at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,27 +38,34 @@ class Index:
     """An index of N vectors (N, D), which it does not hold: they are given again with every question.
 
     Attributes:
-        metric: of the neighbours that it finds.
-        graph: of faiss; its vertices are the vectors in another order.
-        order: (N,) int64, which vector a vertex is.
-        mean: (D,) float32, from where the components count.
-        directions: (n, D) float32, the components.
+        coding: what the codes are.
+        codes: (N, n) int8, of the vectors in a random order.
+        halves: (N,) int32, half the square of each, in steps of its code.
+        order: (N,) int64, which vector a code is of.
         recalls: (m,) float64, which share of the 1, 2, ... m nearest it found of vectors that were not in it yet.
         judged: how many such vectors.
     """
 
-    metric: Metric
-    graph: Any
+    coding: Coding
+    codes: NDArray[np.int8]
+    halves: NDArray[np.int32]
     order: NDArray[np.int64]
-    mean: NDArray[np.float32]
-    directions: NDArray[np.float32]
     recalls: NDArray[np.float64]
     judged: int
+
+    @property
+    def metric(self) -> Metric:
+        """Of the neighbours that it finds."""
+        return self.coding.metric
+
+    @functools.cached_property
+    def _compared(self) -> Codes:
+        return Codes(self.codes, self.halves)
 
     def recall(self, k: int) -> float:
         """Return the share of the k nearest that it finds, of 100 where more are asked for; NaN where that is unknown.
 
-        It was counted while the last vectors were not in the graph yet: for vectors as new to it as any picture.
+        It was counted while the last vectors were not in it yet: for vectors as new to it as any picture.
         """
         if _pool(k, EFFORT) >= len(self.order):
             return 1.0  # every pair is compared
@@ -73,32 +73,31 @@ class Index:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return all that it is, as `from_arrays` takes it."""
-        with faiss(WHAT) as library:
-            graph = library.serialize_index(self.graph)
-        kept = {name: getattr(self, name) for name in ("order", "mean", "directions", "recalls")}
-        return {"graph": graph, "judged": np.array(self.judged), "metric": np.array(self.metric), **kept}
+        kept = {name: getattr(self, name) for name in ("codes", "halves", "order", "recalls")}
+        coding = {name: np.array(getattr(self.coding, name)) for name in ("metric", "mean", "directions", "weight")}
+        return {**kept, **coding, "judged": np.array(self.judged)}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Index:
         """Open what `arrays` returned.
 
         Raises:
-            MissingExtraError: faiss is not installed.
             KeyError: something is missing.
-            ValueError: they do not fit together, or this faiss does not know such a graph.
+            ValueError: they do not fit together.
         """
-        with faiss(WHAT) as library:
-            try:
-                graph = library.deserialize_index(arrays["graph"])
-            except RuntimeError as error:
-                raise ValueError(str(error)) from error
-        order, directions = arrays["order"], arrays["directions"]
-        if graph.ntotal != len(order) or graph.d != len(directions):
-            raise ValueError(f"a graph of {graph.ntotal} vectors does not fit {len(order)}")
-        return cls(
-            "cosine" if str(arrays["metric"]) == "cosine" else "euclidean",
-            graph, order, arrays["mean"], directions, arrays["recalls"], int(arrays["judged"]),
-        )  # fmt: skip
+        codes, halves, order = arrays["codes"], arrays["halves"], arrays["order"]
+        mean, directions = arrays["mean"], arrays["directions"]
+        if not len(codes) == len(halves) == len(order):
+            raise ValueError(f"{len(codes)} codes do not fit {len(order)} vectors")
+        if codes.shape != (len(order), len(directions)) or directions.shape[1:] != mean.shape or codes.shape[1] % 4:
+            raise ValueError(f"codes of {codes.shape[1:]} numbers do not fit {directions.shape} directions")
+        if codes.dtype != np.int8 or halves.dtype != np.int32 or directions.dtype != np.float32:
+            raise ValueError(f"codes of the type {codes.dtype} are none")
+        if not np.array_equal(np.sort(order), np.arange(len(order))):
+            raise ValueError("its order leaves out a vector")
+        metric: Metric = "cosine" if str(arrays["metric"]) == "cosine" else "euclidean"
+        coding = Coding(metric, mean, directions, float(arrays["weight"]))
+        return cls(coding, codes, halves, order, arrays["recalls"], int(arrays["judged"]))
 
     def nearest(
         self,
@@ -116,100 +115,71 @@ class Index:
             base: (N, D), the vectors that it was made of.
             k: neighbours of each query.
             exclude: (Q,), for each query a row of the base that does not count; -1 for none.
-            effort: candidates of a walk; the more, the slower and the surer.
+            effort: candidates that are measured; the more, the slower and the surer.
 
         Raises:
-            OptionError: k is not possible, the widths differ, or a value is not finite.
+            OptionError: k is not possible, the widths differ, a value is not finite, or these are not the vectors.
             Stopped: the user asked to stop.
         """
+        if base.shape[1] != self.coding.mean.shape[0] or len(base) < len(self.order):
+            raise OptionError(
+                f"an index of {len(self.order)} vectors of {len(self.coding.mean)} numbers does not fit "
+                f"{len(base)} of {base.shape[1]}: it needs those that it was made of."
+            )
         pool = _pool(k, effort) + (exclude is not None)
         if pool >= len(self.order) or k < 1 or queries.shape[1] != base.shape[1]:
             return nearest(queries, base, k, metric=self.metric, exclude=exclude)  # every pair, or what is wrong
         barred = np.full(len(queries), -1) if exclude is None else np.asarray(exclude, dtype=np.int64)
         distances = np.empty((len(queries), k))
         indices = np.empty((len(queries), k), dtype=np.int64)
+        compiled = operations_for(len(queries) * len(self.order))
         for start in range(0, len(queries), QUERIES):
             progress.check_stop(TASK)
             part = slice(start, min(start + QUERIES, len(queries)))
             rows = rows_of(queries, part.start, part.stop, torch.device("cpu"), "queries")
-            found = self._candidates(rows, pool)
-            found[found == barred[part, None]] = -1
-            distances[part], indices[part] = self._measured(rows, base, found, k)
-        # a walk that ended too early, as among vectors that are all the same, is no answer
-        if len(short := np.flatnonzero(~np.isfinite(distances[:, -1]))):
-            sure = nearest(queries[short], base, k, metric=self.metric, exclude=barred[short])
-            distances[short], indices[short] = sure.distances, sure.indices
+            found = self.order[self._compared.largest(self.coding.codes(rows), pool, compiled=compiled)]
+            distances[part], indices[part] = measured(
+                rows, base, found, barred[part], k, self.metric, compiled=compiled
+            )
         return Nearest(distances, indices)
-
-    def _candidates(self, rows: Tensor, pool: int) -> NDArray[np.int64]:
-        """Walk through the graph: (Q, pool), rows of the base, -1 where there are fewer."""
-        seen = _seen(rows, self.metric, torch.from_numpy(self.mean), torch.from_numpy(self.directions))
-        with faiss(WHAT) as library:
-            way = library.SearchParametersHNSW(efSearch=pool)
-            _, found = self.graph.search(seen.numpy(), pool, params=way)
-        return np.where(found >= 0, self.order[found], -1)
-
-    def _measured(
-        self, rows: Tensor, base: NDArray[Any] | Tensor, found: NDArray[np.int64], k: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Return the k nearest of candidates; infinitely far away where there are none."""
-        step = max(1, _ROOM // (found.shape[1] * rows.shape[1]))
-        pieces = []
-        for start in range(0, len(rows), step):
-            own, some = rows[start : start + step, None], torch.from_numpy(found[start : start + step])
-            # float32 tells which are worth the differences in float64
-            rough = apart(own, _gathered(base, some), self.metric).where(some >= 0, torch.inf)
-            some = some.gather(1, rough.topk(min(k + SPARE, some.shape[1]), dim=1, largest=False).indices)
-            fine = apart(own.double(), _gathered(base, some).double(), self.metric).where(some >= 0, torch.inf)
-            pieces.append(best(fine, some, k))
-        distances = torch.cat([piece[0] for piece in pieces])
-        if self.metric == "euclidean":
-            distances = distances.sqrt()
-        return distances.numpy(), torch.cat([piece[1] for piece in pieces]).numpy()
 
 
 def make(base: NDArray[Any] | Tensor, *, metric: Metric = "euclidean", seed: int = 0) -> Index:
-    """Make an index, in one thread: so the same vectors give the same.
+    """Make an index; the same vectors give the same.
 
-    What is held at a time are the components of each vector in float32, and the graph: 270 bytes of each, and one for
-    each component.
+    What is held at a time is the index: 12 bytes of each vector, and one for each number of its code.
 
     Args:
         base: (N, D), any floating type or uint8; read in blocks.
         metric: euclidean, or cosine.
-        seed: of the order in which the graph grows; the components are of the first, and the last judge it.
+        seed: of the order of the codes; they are learned from the first, and the last judge them.
 
     Raises:
-        MissingExtraError: faiss is not installed.
         OptionError: fewer than two vectors, or values that are not finite.
         Stopped: the user asked to stop.
     """
     total = len(base)
     if total < 2:
         raise OptionError(f"an index needs two vectors at least, got {total}.")
-    random = np.random.default_rng(seed)
     cpu = torch.device("cpu")
-    with faiss(WHAT, threads=1) as library:
-        order = random.permutation(total)  # folders of one class after the other would make a bad graph
-        last = total - min(JUDGED, total // 32)  # from here on they judge, and are not learned from
-        some = base[np.sort(order[:last][:LEARNED])]
-        mean, directions = _components(_turned(rows_of(some, 0, len(some), cpu, "base"), metric))
-        seen = torch.empty(total, len(directions))
-        for start in range(0, total, ROWS):
-            _step(start, 2 * total)
-            part = slice(start, min(start + ROWS, total))
-            seen[part] = _seen(rows_of(base, part.start, part.stop, cpu, "base"), metric, mean, directions)
-        graph = library.IndexHNSWSQ(len(directions), library.ScalarQuantizer.QT_8bit, NEAR)
-        graph.train(seen[order[:last][: 8 * LEARNED]].numpy())
-        for start in range(0, last, ROWS):
-            _step(total + start, 2 * total)
-            graph.add(seen[order[start : min(start + ROWS, last)]].numpy())
-        half = Index(metric, graph, order[:last], mean.numpy(), directions.numpy(), np.empty(0), total - last)
-        recalls = _recalls(half, base, order[last:])
-        if last < total:
-            graph.add(seen[order[last:]].numpy())
-    progress.report(progress.Event(TASK, 2 * total, 2 * total))
-    return replace(half, order=order, recalls=recalls)
+    # the first of them are samples, so classes must not stand one after the other
+    order = np.random.default_rng(seed).permutation(total)
+    last = total - min(JUDGED, total // 32)  # from here on they judge, and are not learned from
+    some = base[np.sort(order[:last][:LEARNED])]
+    coding = learn(rows_of(some, 0, len(some), cpu, "base"), metric, seed)
+    codes, halves = np.empty((total, len(coding.directions)), np.int8), np.empty(total, np.int32)
+    places = np.argsort(order)
+    for start in range(0, total, ROWS):
+        _step(start, total)
+        stop = min(start + ROWS, total)
+        rows = rows_of(base, start, stop, cpu, "base")
+        found = coding.codes(rows)
+        codes[places[start:stop]] = found.numpy()
+        halves[places[start:stop]] = coding.halves(rows, found).numpy()
+    half = Index(coding, codes[:last], halves[:last], order[:last], np.empty(0), total - last)
+    recalls = _recalls(half, base, order[last:])
+    progress.report(progress.Event(TASK, total, total))
+    return replace(half, codes=codes, halves=halves, order=order, recalls=recalls)
 
 
 def _recalls(index: Index, base: NDArray[Any] | Tensor, others: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -232,7 +202,7 @@ def _recalls(index: Index, base: NDArray[Any] | Tensor, others: NDArray[np.int64
     recalls = np.empty(most)
     done = 0
     while done < most:
-        upto = min(most, _pool(done + 1, EFFORT) // 2)  # asked for so many, the walk is as long
+        upto = min(most, _pool(done + 1, EFFORT) // 2)  # asked for so many, there are as many candidates
         found = index.nearest(some, base, upto).distances
         for k in range(done + 1, upto + 1):
             recalls[k - 1] = (found[:, :k] <= reach[:, k - 1, None]).mean()  # of equals any will do
@@ -241,39 +211,9 @@ def _recalls(index: Index, base: NDArray[Any] | Tensor, others: NDArray[np.int64
 
 
 def _pool(k: int, effort: int) -> int:
-    """Return how many candidates a walk for k neighbours brings."""
-    return max(effort, 1 << (2 * k - 1).bit_length())
-
-
-def _turned(rows: Tensor, metric: Metric) -> Tensor:
-    """Return vectors whose Euclidean distances have the order of the metric."""
-    return rows if metric == "euclidean" else rows / lengths(rows)[:, None]
-
-
-def _seen(rows: Tensor, metric: Metric, mean: Tensor, directions: Tensor) -> Tensor:
-    """Return what the graph sees of vectors."""
-    return (_turned(rows, metric) - mean) @ directions.T
-
-
-def _components(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean and the first principal components of some vectors, by way of the smaller matrix of products."""
-    mean = rows.double().mean(0)
-    away = rows.double() - mean
-    wide = len(away) < away.shape[1]
-    variances, ways = torch.linalg.eigh(away @ away.T if wide else away.T @ away)  # ascending
-    held = variances.clamp(min=0).flip(0).cumsum(0)
-    most = next((width for width in WIDTHS if width >= len(held) or held[width - 1] >= HELD * held[-1]), WIDTHS[-1])
-    ways = ways.flip(1)[:, :most]
-    directions = torch.nn.functional.normalize(away.T @ ways, dim=0) if wide else ways
-    return mean.float(), directions.T.float().contiguous()
-
-
-def _gathered(base: NDArray[Any] | Tensor, found: Tensor) -> Tensor:
-    """Read rows (Q, m) of the base: (Q, m, D), float32; -1 reads any."""
-    wanted = found.clamp(min=0).flatten()
-    rows = base[wanted.numpy()] if isinstance(base, np.ndarray) else base[wanted.to(base.device)].cpu()
-    picked = torch.from_numpy(rows) if isinstance(rows, np.ndarray) else rows
-    return picked.float().view(*found.shape, -1)
+    """Return how many candidates there are for k neighbours: 2, 3, 4, 6, 8, 12, ..., at least two for each."""
+    power = 1 << (2 * k - 1).bit_length()
+    return max(effort, power * 3 // 4 if power * 3 // 4 >= 2 * k else power)
 
 
 def _step(done: int, total: int) -> None:

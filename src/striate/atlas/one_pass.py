@@ -1,8 +1,9 @@
 """The same reduction and the same ranks as in `reducing` and `ranking`, compiled: each map is read once.
 
 PyTorch has no operation that takes maximum, sum and sum of squares together, so that it reads a map four times. numba
-compiles one that does (the extra `fast`); it is loaded by `compiled` only, and where it is missing PyTorch
-does the same. Values, positions and ranks are the same bits, sums agree to a few 1e-7.
+compiles one that does, and that leaves in the map's place what the network goes on with (the extra `fast`). It is
+loaded by `compiled` only; where it is missing PyTorch does the same. Values, positions and ranks are the same bits,
+sums agree to a few 1e-7.
 The machine code is compiled once and kept beside Python's own (`__pycache__`, or the user's folder of caches).
 """
 
@@ -12,7 +13,18 @@ import numba
 import numpy as np
 from numba import njit, prange
 
-__all__ = ["enter", "enter_in_parts", "most_threads", "reduce", "reduce_in_parts", "use_threads"]
+__all__ = [
+    "enter",
+    "enter_in_parts",
+    "most_threads",
+    "pass_on",
+    "pass_on_in_parts",
+    "reduce",
+    "reduce_and_pass_on",
+    "reduce_and_pass_on_in_parts",
+    "reduce_in_parts",
+    "use_threads",
+]
 
 _NOBODY, _LATEST = -(2**63), 2**32 - 1  # of `ranking`, whose keys these are
 _ROWS = 4  # read together: the sums are fetched and put back once for all of them
@@ -111,6 +123,82 @@ def _place(maps, columns, picture, channel, value):  # type: ignore[no-untyped-d
                 if maps[picture, row, column, channel] == value:
                     return row * width + column
     return 0
+
+
+@_compile
+def pass_on(maps, start, stop, scale, shift, added, low, high):  # type: ignore[no-untyped-def]
+    """Write over the maps of a layer what its network goes on with: batch norm, a sum, a rectifier.
+
+    Args:
+        maps: (N, H, W, C) float32, one row of channels behind the other in memory; changed.
+        start: the first picture that is done.
+        stop: behind the last.
+        scale: (C,) float32, what each channel is multiplied by.
+        shift: (C,) float32, what is added then.
+        added: maps of the same shape that are added then; (0, 0, 0, 0) for none.
+        low: float32, what is smaller becomes this at last; NaN stays.
+        high: float32, likewise what is larger.
+    """
+    _, height, width, channels = maps.shape
+    for picture in range(stop - 1, start - 1, -1):
+        rows = maps[picture].reshape(height * width, channels)
+        if len(added):
+            others = added[picture].reshape(height * width, channels)
+            for row in range(height * width):
+                for channel in range(channels):
+                    value = rows[row, channel] * scale[channel] + shift[channel] + others[row, channel]
+                    value = low if value < low else value
+                    rows[row, channel] = high if value > high else value
+        else:
+            for row in range(height * width):
+                for channel in range(channels):
+                    value = rows[row, channel] * scale[channel] + shift[channel]
+                    value = low if value < low else value
+                    rows[row, channel] = high if value > high else value
+
+
+@_compile_in_parts
+def pass_on_in_parts(maps, borders, scale, shift, added, low, high):  # type: ignore[no-untyped-def]
+    """Do `pass_on` in several threads; each takes the pictures between two of the borders (int64, ascending)."""
+    for part in prange(len(borders) - 1):
+        pass_on(maps, borders[part], borders[part + 1], scale, shift, added, low, high)
+
+
+@_compile
+def reduce_and_pass_on(  # type: ignore[no-untyped-def]
+    maps, start, stop, first, above, below, wanted, values, sums, squares, places, scale, shift, added, low, high
+):
+    """Do `reduce` and then `pass_on`, picture by picture: the second finds the map in the caches."""
+    for picture in range(stop - 1, start - 1, -1):
+        reduce(maps, picture, picture + 1, first, above, below, wanted, values, sums, squares, places)
+        pass_on(maps, picture, picture + 1, scale, shift, added, low, high)
+
+
+@_compile_in_parts
+def reduce_and_pass_on_in_parts(  # type: ignore[no-untyped-def]
+    maps, borders, first, above, below, wanted, values, sums, squares, places, scale, shift, added, low, high
+):
+    """Do `reduce_and_pass_on` in several threads; each takes the pictures between two of the borders."""
+    for part in prange(len(borders) - 1):
+        start, stop = borders[part], borders[part + 1]
+        reduce_and_pass_on(
+            maps,
+            start,
+            stop,
+            first,
+            above,
+            below,
+            wanted,
+            values,
+            sums,
+            squares,
+            places,
+            scale,
+            shift,
+            added,
+            low,
+            high,
+        )
 
 
 @_compile

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from striate.network import Network
 from striate.running import run, undisturbed
 from striate.tap import watching
 
-__all__ = ["Places", "batch_size", "filled", "places_of", "run_to"]
+__all__ = ["Places", "batch_size", "filled", "places_of", "run_to", "short_of_memory"]
 
 Places = Mapping[str, Mapping[int, Sequence[str]]]
 """Addresses by the name of a module and the number of its call, as `tap.watching` wants them."""
@@ -88,22 +89,32 @@ def run_to(
             raise _Enough
 
     module = network.module
-    try:
-        with undisturbed(module), torch.no_grad(), watching(module, places, note):
-            try:
-                output = run(module, images)
-                if logits:
-                    found = network.logits(output)
-            except _Enough:
-                pass
-    except torch.OutOfMemoryError as error:
-        raise OptionError(
-            f"the memory of {network.device} does not hold {len(images)} pictures at a time in {network.name}. "
-            "Give a smaller batch (batch=, --batch)."
-        ) from error
+    with short_of_memory(network, len(images)), undisturbed(module), torch.no_grad(), watching(module, places, note):
+        try:
+            output = run(module, images)
+            if logits:
+                found = network.logits(output)
+        except _Enough:
+            pass
     if missing := [place for ways in places.values() for way in ways.values() for place in way if place not in seen]:
         raise NetworkError(
             f"layer {missing[0]!r} was not reached on some pictures: the network takes another way for them. "
             "Leave the layer out."
         )
     return found
+
+
+@contextmanager
+def short_of_memory(network: Network, count: int) -> Iterator[None]:
+    """Say what to do where the memory of the device does not hold a batch.
+
+    Raises:
+        OptionError: it does not.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise OptionError(
+            f"the memory of {network.device} does not hold {count} pictures at a time in {network.name}. "
+            "Give a smaller batch (batch=, --batch)."
+        ) from error

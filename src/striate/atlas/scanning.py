@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate import dataset, progress
-from striate.atlas.reaching import filled, places_of, run_to
+from striate.atlas.passing import Passing
+from striate.atlas.reaching import filled, places_of
 from striate.atlas.shares import Share, write_share
 from striate.atlas.tally import Tally
 from striate.dataset.pictures import PictureSet
@@ -108,6 +109,9 @@ def scan(
         classes=job.settings["classes"] and job.labels is not None,
         pictures=len(job.indices),
     )
+    tallied, pooled = set(tally.places), {layer.address for layer in job.features}
+    wanted = places_of((*job.layers, *job.features))
+    passing = Passing(network, wanted, tally, tallied - pooled, pictures=len(job.indices), logits=job.outputs)
     places = np.concatenate([np.arange(share.start, share.stop) for share in mine])
     batches = dataset.stream(
         source, network.spec, job.indices[places], batch=batch, workers=workers, device=network.device
@@ -117,7 +121,7 @@ def scan(
     with contextlib.closing(batches):
         for share in mine:
             tally.begin(job.first + share.start)
-            pass_ = _Pass(network, source, job, tally)
+            pass_ = _Pass(network, source, job, tally, passing.run)
             for start in range(share.start, share.stop, batch):
                 progress.report(progress.Event(TASK, done, total, _rate(done, time.monotonic() - started)))
                 watch()
@@ -140,17 +144,24 @@ def _rate(pictures: int, seconds: float) -> str:
 class _Pass:
     """One share on its way."""
 
-    def __init__(self, network: Network, source: PictureSet, job: Job, tally: Tally) -> None:
+    def __init__(
+        self,
+        network: Network,
+        source: PictureSet,
+        job: Job,
+        tally: Tally,
+        run: Callable[[Tensor, Callable[[str, Tensor], None]], Tensor | None],
+    ) -> None:
         self.network = network
         self.source = source
         self.job = job
         self.tally = tally
+        self.run = run
         self.pooled = {layer.address: layer for layer in job.features}
         self.tallied = frozenset(tally.places)
         self.kept: dict[str, list[Array]] = defaultdict(list)
         self.broken: list[tuple[int, str]] = []
         self.unusable: list[str] = []
-        self.wanted = places_of((*job.layers, *job.features))
         self.whole = job.settings.get("pool") == "whole"
 
     def take(self, batch: dataset.Batch, start: int) -> None:
@@ -212,8 +223,6 @@ class _Pass:
         def see(place: str, output: Tensor) -> None:
             if place in self.tallied:
                 self.tally.see(place, output, total)
-            if place not in self.pooled:
-                return
             arranged = self.pooled[place].arranged(output, total)
             if self.whole:
                 self._keep_whole(kept, wrong, place, arranged)
@@ -224,7 +233,7 @@ class _Pass:
                 means = arranged.float().mean((2, 3)) if arranged.dim() == 4 else arranged.float()
             self._keep_features(kept, wrong, place, arranged, means)
 
-        logits = run_to(self.network, images, self.wanted, see, logits=self.job.outputs)
+        logits = self.run(images, see)
         if logits is not None:
             self._keep_outputs(kept, wrong, logits[: len(places)].float())
         for row, place in self.tally.unusable(len(places)).items():

@@ -32,16 +32,15 @@ from striate.atlas.nearest import METRICS, Metric, Nearest, nearest
 from striate.atlas.opened import Atlas
 from striate.errors import OptionError
 from striate.files import one_line
-from striate.indexing import faiss
 from striate.network import Network
 from striate.results.words import count
 
 __all__ = ["Searched", "Way", "forget", "kept_indexes", "over_features", "over_pixels"]
 
 Way = Literal["exact", "approximate"]
-FORMAT = "striate-index-1"
+FORMAT = "striate-index-2"
 ENDING = ".index.npz"
-FEW = 1000  # pictures that are compared faster than a graph is walked through
+FEW = 1000  # pictures that are compared as fast without an index
 _PIECE = 1 << 24  # bytes that are read at a time
 
 _open: WeakKeyDictionary[Atlas, dict[Path, Index]] = WeakKeyDictionary()
@@ -96,7 +95,6 @@ def over_features(
 
     Raises:
         AddressError: the atlas keeps no features of that layer.
-        MissingExtraError: an index is asked for, and faiss is not installed.
         OptionError: no such way; features that are not finite.
         Stopped: the user asked to stop.
     """
@@ -116,7 +114,6 @@ def over_pixels(network: Network, atlas: Atlas, *, way: Way = "exact", metric: M
 
     Raises:
         ImageError: a picture is no longer there, or cannot be read any more.
-        MissingExtraError: an index is asked for, and faiss is not installed.
         OptionError: no such way.
         Stopped: the user asked to stop.
     """
@@ -162,8 +159,7 @@ def _searched(
     held = _open.setdefault(atlas, {})
     notes: tuple[str, ...] = ()
     if file not in held:
-        with faiss("An approximate index"):  # said before anything is read
-            found, why = _read(file, source)
+        found, why = _read(file, source)
         if found is None:
             found = make(base, metric=metric)
             unkept = _keep(file, source, found)

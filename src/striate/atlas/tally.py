@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.atlas import histogram
-from striate.atlas.compiled import Compiled, compiled_for
+from striate.atlas.compiled import Compiled, Onward, compiled_for
 from striate.atlas.ranking import Ranking
 from striate.atlas.reducing import first_maximum, in_order, new_scratch, reduce_map
 from striate.errors import NetworkError
@@ -101,6 +101,11 @@ class Tally:
         self.begin(0)
 
     @property
+    def is_compiled(self) -> bool:
+        """Tell whether compiled operations do the work, which depends on the whole job."""
+        return self._compiled is not None
+
+    @property
     def places(self) -> list[str]:
         """Addresses of the layers whose outputs are to be seen."""
         return list(self._parts)
@@ -144,15 +149,9 @@ class Tally:
             NetworkError: the output is not what the layer gave when the network was traced.
         """
         part = self._parts[place]
-        layer, units = part.layer, part.units
-        arranged = layer.arranged(output, count)
-        size = part.size
-        if arranged.shape[1] != layer.channels or (size is not None and tuple(arranged.shape[2:]) != size):
-            raise NetworkError(
-                f"layer {place!r} gives {' x '.join(map(str, arranged.shape[1:]))} for these pictures and "
-                f"{' x '.join(map(str, layer.shape[1:]))} for others: an atlas needs maps of one size."
-            )
-        if size is None:
+        units = part.units
+        arranged = self._arranged(part, output, count)
+        if part.size is None:
             values = arranged.float()
             self._values[:count, units] = values
             self._sums[:count, units] = values
@@ -178,6 +177,39 @@ class Tally:
         else:  # to count those that enter would wait for the device at every layer
             everything = torch.ones_like(entering).nonzero(as_tuple=True)
             self._places[:count, units] = first_maximum(maps, columns, *everything).view(count, -1)
+
+    def see_and_pass_on(self, place: str, output: Tensor, count: int, onward: Onward, added: Tensor | None) -> None:
+        """Do `see`, and write over the output what the network goes on with; only where `is_compiled`.
+
+        Args:
+            place: address of the layer.
+            output: what its module gave, (N, C, H, W) float32, channels last in memory; changed.
+            count: pictures in the batch.
+            onward: what is done with it.
+            added: what it adds.
+
+        Raises:
+            NetworkError: the output is not what the layer gave when the network was traced.
+        """
+        part = self._parts[place]
+        arranged = self._arranged(part, output, count)
+        as_it_is = arranged.shape == output.shape and arranged.stride() == output.stride()
+        if self._compiled is not None and part.size is not None and as_it_is:
+            self._compiled.reduce_and_pass_on(output, part.units.start, onward, added)
+            return
+        self.see(place, output, count)
+        onward(output, added)
+
+    def _arranged(self, part: _Part, output: Tensor, count: int) -> Tensor:
+        """Return an output as (N, C, H, W) or (N, C), if it is what the layer gave when the network was traced."""
+        layer, size = part.layer, part.size
+        arranged = layer.arranged(output, count)
+        if arranged.shape[1] != layer.channels or (size is not None and tuple(arranged.shape[2:]) != size):
+            raise NetworkError(
+                f"layer {layer.address!r} gives {' x '.join(map(str, arranged.shape[1:]))} for these pictures and "
+                f"{' x '.join(map(str, layer.shape[1:]))} for others: an atlas needs maps of one size."
+            )
+        return arranged
 
     def means(self, place: str, count: int) -> Tensor:
         """Return the mean of each map that was seen last of a layer, (count, C), float32."""

@@ -164,7 +164,7 @@ def show(folder: Path, broken: bool, as_json: bool) -> None:
 @click.option("--metric", type=click.Choice(("euclidean", "cosine")), default="euclidean", show_default=True)
 @click.option("--remove", is_flag=True, help="Remove all indexes of the atlas instead.")
 def index(folder: Path, layers: tuple[str, ...], metric: Literal["euclidean", "cosine"], remove: bool) -> None:
-    """Make approximate indexes of the features in an atlas (faiss, the extra `index`).
+    """Make approximate indexes of the features in an atlas.
 
     striate neighbours --index approximate makes one by itself when there is none; here it is made beforehand. It lies
     beside the features, and goes with them when the atlas is extended.

@@ -57,8 +57,8 @@ def neighbours(
         top: neighbours of each picture.
         metric: euclidean or cosine.
         pixels: also show the nearest by pixels.
-        index: exact compares with every picture; approximate does not, for data sets of millions (faiss, the extra
-            `index`): it is made when first asked for, and kept in the atlas.
+        index: exact compares with every picture; approximate does so by codes of 8 bits, for data sets of millions:
+            it is made when first asked for, and kept in the atlas.
 
     Returns:
         For each space distances and pictures, (N, top), nearest first.
@@ -66,7 +66,6 @@ def neighbours(
     Raises:
         AddressError: the atlas holds no features of that layer.
         AtlasError: no atlas, or one of another network.
-        MissingExtraError: an approximate index is asked for, and faiss is not installed.
         OptionError: more neighbours than the atlas has pictures, or features that are not finite.
     """
     held = opened(network, atlas)
