@@ -88,6 +88,24 @@ def test_what_it_does_otherwise_stays_outside():
         assert len(fused(program, [program.output]).steps) == len(program.steps) == 2
 
 
+class Gated(nn.Module):
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps.relu() * maps
+
+
+@pytest.mark.parametrize(
+    ("behind", "steps"), [(nn.Sequential(nn.LeakyReLU(0.3), nn.ReLU6()), 2), (Gated(), 3)], ids=["two", "also read"]
+)
+def test_one_activation_is_taken_in_of_what_nobody_else_reads(behind, steps):
+    torch.manual_seed(0)
+    module, images = Row(behind).eval(), 3 * torch.randn(5, 3, 9, 11)
+    program = written(module, images)
+    short = fused(program, [program.output])
+    assert len(short.steps) == steps
+    with torch.no_grad():
+        torch.testing.assert_close(values(short, [program.output], images)[0], module(images), rtol=1e-5, atol=1e-5)
+
+
 class Block(nn.Module):
     """Sums of two convolutions, of a convolution and what went into it, and of one with itself."""
 

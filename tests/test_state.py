@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import copy
+import gc
+import types
+import weakref
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
-from striate.state import state_of
+from striate.state import state_of, weights_of
 
 
 def made() -> nn.Sequential:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(3, 64, 3), nn.BatchNorm2d(64), nn.LeakyReLU(0.1), nn.Flatten(), nn.Linear(64, 5))
+    module = nn.Sequential(nn.Conv2d(3, 64, 3), nn.BatchNorm2d(64), nn.LeakyReLU(0.1), nn.Flatten(), nn.Linear(64, 5))
+    module.act, module.scales, module.sizes = functional.relu, [1.0, [2.0]], {"small": {"side": 3}}
+    module.mean, module.nothing = torch.zeros(3), None
+    return module
 
 
 def a_part_of_each_kernel(module: nn.Module) -> None:
@@ -33,6 +40,13 @@ CHANGES: dict[str, Callable[[nn.Sequential], object]] = {
     "a number": lambda module: setattr(module[2], "negative_slope", 0.2),
     "a new number": lambda module: setattr(module[2], "temperature", 2.0),
     "a method": lambda module: setattr(module[2], "forward", nn.Identity()),
+    "the method again": lambda module: setattr(module, "act", functional.gelu),
+    "a stride": lambda module: setattr(module[0], "stride", (2, 2)),
+    "an entry of a list in a list": lambda module: module.scales[1].append(1.0),
+    "an entry of a dict in a dict": lambda module: module.sizes["small"].update(side=4),
+    "a tensor that is not registered": lambda module: module.mean.add_(1),
+    "such a tensor by another": lambda module: setattr(module, "mean", torch.zeros(3)),
+    "a tensor for nothing": lambda module: setattr(module, "nothing", torch.ones(5)),
     "a class": lambda module: setattr(module[2], "__class__", nn.ELU),
 }
 
@@ -72,3 +86,57 @@ def test_weights_made_in_inference_mode_have_a_mark():
     with torch.inference_mode():
         module[0].weight[5] = 0
     assert state_of(module) != before
+
+
+def test_settings_are_no_weights():
+    module = made()
+    before = weights_of(module)
+    module.scales[0], module.act, module[0].stride = 3.0, functional.gelu, (2, 2)
+    assert weights_of(module) == before
+    nn.init.ones_(module[4].bias)
+    assert weights_of(module) != before
+
+
+def test_a_tensor_that_takes_the_place_of_another_can_be_compared():
+    module = made()
+    states = []
+    for seen in (None, torch.ones(5), torch.zeros(5)):
+        module.nothing = seen
+        states.append(state_of(module))
+    assert states[0] != states[1] != states[2]
+
+
+def test_lists_that_hold_themselves_end():
+    module = made()
+    module.scales.append(module.scales)
+    module.sizes["itself"] = module.sizes
+    assert state_of(module) == state_of(module)
+
+
+def test_weights_without_memory_of_their_own_have_a_mark():
+    module = nn.Linear(4, 4)
+    with pytest.warns(UserWarning, match="Sparse CSR"):
+        module.weight = nn.Parameter(torch.eye(4).to_sparse_csr(), requires_grad=False)
+    before = state_of(module)
+    assert state_of(module) == before
+    module.bias.data[1] += 1
+    assert state_of(module) != before
+
+
+def with_a_method(module: nn.Module) -> None:
+    module.forward = types.MethodType(nn.Sequential.forward, module)  # type: ignore[method-assign]
+
+
+def with_a_way_back(module: nn.Module) -> None:
+    module.scales.append(module)
+
+
+@pytest.mark.parametrize("bind", [with_a_method, with_a_way_back])
+def test_a_network_that_holds_itself_is_forgotten(bind):
+    module = made()
+    bind(module)
+    assert state_of(module) == state_of(module)
+    gone = weakref.ref(module)
+    del module
+    gc.collect()
+    assert gone() is None

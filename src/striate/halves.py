@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from striate.folding import folded
 from striate.fusing import fused
-from striate.lean import NOT_HERE, few_of, once
+from striate.lean import NOT_HERE, few_of, once, shared
 from striate.program import Program, Unwritten, record
 
 __all__ = ["Halves", "halved", "sloped"]
@@ -78,7 +78,7 @@ def halved(module: nn.Module, image: Tensor, at: str, place: str | None) -> Halv
         try:
             program, found = _cut(module, image, at, place)
             ends = [found.start, found.end, *found.others]
-            return replace(found, after=replace(fused(folded(program, ends), ends), values=()))
+            return replace(found, after=shared(module, replace(fused(folded(program, ends), ends), values=())))
         except Unwritten as error:
             return str(error)
 
@@ -137,5 +137,5 @@ def _cut(module: nn.Module, image: Tensor, at: str, place: str | None) -> tuple[
     made = {start, *(out for step in after for out in step.outs)}
     others = tuple(sorted({index for step in after for index in step.inputs} - made))
     ends = [start, *others]
-    before = replace(fused(folded(program, ends), ends), values=())
+    before = shared(module, replace(fused(folded(program, ends), ends), values=()))
     return program, Halves(before, replace(program, values=()), start, others, end)

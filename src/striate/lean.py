@@ -9,27 +9,28 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as hooked
 
 from striate.folding import folded
-from striate.fusing import can_fuse, fused
-from striate.program import Unwritten, record
-from striate.running import first_tensor
-from striate.state import state_of
+from striate.fusing import Fused, can_fuse, fused
+from striate.program import Program, record
+from striate.running import first_tensor, run
+from striate.state import SAMPLES, Marks, state_of
 
-__all__ = ["FEWEST", "NOT_HERE", "few_of", "once", "outputs", "pays"]
+__all__ = ["ALIKE", "FEWEST", "NOT_HERE", "few_of", "once", "outputs", "pays", "shared"]
 
 FEWEST = 8
 """Pictures in one call from which on it is used: to write it down takes as long as some ten."""
 
 ALIKE = 1e-4  # of the largest number: what rounding may change
-_KEPT = 6  # ways through a network that are kept, each with convolutions' weights of its own
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_WAYS = 6  # ways through a network that are kept
 _Made = TypeVar("_Made")
 
 
@@ -43,9 +44,9 @@ def pays(module: nn.Module, images: Tensor) -> bool:
         return False
     if torch._C._len_torch_dispatch_stack() or torch._C._len_torch_function_stack():
         return False
-    if hooked._global_forward_hooks or hooked._global_forward_pre_hooks:
+    if any(getattr(hooked, f"_global{kind}") for kind in _HOOKS):
         return False
-    return not any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
+    return not any(getattr(part, kind) for part in module.modules() for kind in _HOOKS)
 
 
 def outputs(
@@ -63,8 +64,9 @@ def outputs(
         logits: also give what the network returns, as place "".
 
     Returns:
-        From pictures (M, C, H, W) to the output of each place, as the network itself gives it. They may be written
-        into.
+        From pictures (M, C, H, W) to the output of each place, as the network itself gives it. To be read only: two
+        may lie in the same memory, or in that of the pictures. Where a sum in the network overflows to NaN, a
+        rectifier behind it may make 0 of it.
     """
 
     def make() -> Callable[[Tensor], dict[str, Tensor]] | None:
@@ -73,23 +75,35 @@ def outputs(
             program = record(module, few[:1], few[1:2], places)
             ends = dict(program.places) | ({"": program.output} if logits else {})
             wanted = sorted(set(ends.values()))
-            short = replace(fused(folded(program, wanted), wanted), values=())
+            short = shared(module, replace(fused(folded(program, wanted), wanted), values=()))
 
-            def run(pictures: Tensor) -> dict[str, Tensor]:
+            def answer(pictures: Tensor) -> dict[str, Tensor]:
                 found = short.run({0: pictures}, wanted, len(pictures))
                 return {place: found[index] for place, index in ends.items()}
 
             # on three, which neither of the runs was of that were written down
-            found, expected = run(few), _given(module, few, places)
+            found, expected = answer(few), _given(module, few, places)
             same = all(_alike(found[place], expected[place]) for place in ends)
         except NOT_HERE:
             return None
-        return run if same else None
+        return answer if same else None
 
-    return once(module, ("outputs", *images.shape[1:], tuple(places), logits), make)
+    answer = once(module, ("outputs", *images.shape[1:], tuple(places), logits), make)
+    if answer is None:
+        return None
+
+    def answer_or_run(pictures: Tensor) -> dict[str, Tensor]:
+        try:
+            return answer(pictures)
+        except torch.OutOfMemoryError:
+            raise
+        except NOT_HERE:  # so many pictures the network takes in another way, or not at all
+            return _given(module, pictures, places)
+
+    return answer_or_run
 
 
-NOT_HERE = (Unwritten, LookupError, RuntimeError, TypeError, ValueError)
+NOT_HERE = Exception
 """What writing a run down, or running it again, may raise: then the network does it by itself."""
 
 
@@ -117,7 +131,7 @@ def _given(module: nn.Module, images: Tensor, places: Sequence[str]) -> dict[str
     names = {place.partition("~")[0] for place in places}
     handles = [module.get_submodule(name).register_forward_hook(watch(name)) for name in names]
     try:
-        output = first_tensor(module(images.clone()))
+        output = first_tensor(run(module, images))
     finally:
         for handle in handles:
             handle.remove()
@@ -133,20 +147,71 @@ def _alike(found: Tensor, expected: Tensor) -> bool:
 
 # --- keeping what was made
 
-_made: WeakKeyDictionary[nn.Module, tuple[Hashable, OrderedDict[Hashable, Any]]] = WeakKeyDictionary()
+
+@dataclass
+class _Kept:
+    """What was made of a network.
+
+    Attributes:
+        state: of the network, for which it was made.
+        loose: places that a run of the network itself writes to (a counter, what it keeps of the latest pictures).
+        ways: what was made, the latest last.
+        convolutions: in these ways, by shape and geometry.
+    """
+
+    state: Marks
+    loose: set[tuple[int, str]]
+    ways: OrderedDict[Hashable, Any]
+    convolutions: dict[str, WeakSet[Fused]]
+
+    def holds(self, state: Marks) -> bool:
+        """Tell whether the network is still what it was."""
+        return _without(self.state, self.loose) == _without(state, self.loose)
+
+
+_made: WeakKeyDictionary[nn.Module, _Kept] = WeakKeyDictionary()
 
 
 def once(module: nn.Module, key: Hashable, make: Callable[[], _Made]) -> _Made:
     """Make something of a network once, as long as nothing about the network changes; the latest are kept."""
     state = state_of(module)
-    before, kept = _made.get(module, (None, OrderedDict()))
-    if before != state:
-        kept = OrderedDict()
-        _made[module] = (state, kept)
-    if key not in kept:
-        kept[key] = make()
-        while len(kept) > _KEPT:
-            kept.popitem(last=False)
-    kept.move_to_end(key)
-    found: _Made = kept[key]
+    kept = _made.get(module)
+    if kept is None or not kept.holds(state):
+        kept = _made[module] = _Kept(state, set(), OrderedDict(), {})
+    if key not in kept.ways:
+        kept.ways[key] = make()
+        after = state_of(module)
+        changed = {place for place in state.keys() | after.keys() if state.get(place) != after.get(place)}
+        kept.loose |= changed - {SAMPLES}  # buffers are put back
+        while len(kept.ways) > _WAYS:
+            kept.ways.popitem(last=False)
+    kept.ways.move_to_end(key)
+    found: _Made = kept.ways[key]
     return found
+
+
+def shared(module: nn.Module, program: Program) -> Program:
+    """Return a program with the convolutions that other ways through the network have as well, to be held once.
+
+    Folded and laid out they take up to twice the memory of the network's own. Call it while something is made (`once`).
+    """
+    known = _made[module].convolutions
+
+    def found(new: Fused) -> Fused:
+        geometry = new.stride, new.padding, new.dilation, new.groups, new.activation
+        alike = known.setdefault(f"{tuple(new.weight.shape)} {geometry}", WeakSet())
+        same = (old for old in alike if _same(old.weight, new.weight) and _same(old.bias, new.bias))
+        one = next(same, new)
+        alike.add(one)
+        return one
+
+    steps = (replace(step, op=found(step.op)) if isinstance(step.op, Fused) else step for step in program.steps)
+    return replace(program, steps=tuple(steps))
+
+
+def _same(one: Tensor | None, other: Tensor | None) -> bool:
+    return one is other or (one is not None and other is not None and torch.equal(one, other))
+
+
+def _without(state: Marks, loose: set[tuple[int, str]]) -> Marks:
+    return {place: mark for place, mark in state.items() if place not in loose} if loose else state

@@ -9,7 +9,7 @@ import copy
 import hashlib
 import json
 import os
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from striate.graph import Graph
 from striate.images import read_array, read_image
 from striate.running import first_tensor, run, undisturbed
 from striate.spec import InputSpec
-from striate.state import state_of
+from striate.state import Marks, weights_of
 from striate.streaming import in_chunks
 from striate.trace import trace
 
@@ -91,7 +91,7 @@ class Network:
         self.one_by_one = one_by_one
         self._graphs: dict[tuple[int, ...], Graph] = {}
         self._classes: tuple[tuple[str, ...] | None, dict[tuple[str, int], int]] = (None, {})
-        self._hash: tuple[Hashable, str] | None = None
+        self._hash: tuple[Marks, str] | None = None
 
     def __repr__(self) -> str:
         classes = "" if self.class_names is None else f", {len(self.class_names)} classes"
@@ -293,14 +293,14 @@ class Network:
         A change past autograd's counters (``weight.data``) is noticed by a sample, which has a number of every filter
         at least, and all of biases and batch norms: one that touches a part of a filter only can be missed.
         """
-        state = state_of(self.module)
-        if self._hash is None or self._hash[0] != state:
+        weights = weights_of(self.module)
+        if self._hash is None or self._hash[0] != weights:
             digest = hashlib.blake2b(digest_size=8)
             for key, value in self.module.state_dict().items():
                 if isinstance(value, Tensor):
                     digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
                     digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-            self._hash = (state, digest.hexdigest())
+            self._hash = (weights, digest.hexdigest())
         return self._hash[1]
 
     def class_index(self, label: str | int, count: int) -> int:

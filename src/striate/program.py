@@ -330,7 +330,16 @@ class _Pen(Watcher):
         """Return the number of the value that a tensor holds."""
         if id(tensor) not in self.numbers:
             raise Unwritten("an output does not depend on the picture")
+        if not self._readable(tensor):
+            raise Unwritten("an output lies in memory that was written into through another tensor")
         return self.numbers[id(tensor)]
+
+    def _readable(self, tensor: Tensor) -> bool:
+        """Tell whether a tensor holds what it was written down with."""
+        if not self.written:
+            return True
+        readable = self.written.get(_memory(tensor))
+        return readable is None or id(tensor) in readable
 
     def _add(self, tensor: Tensor) -> int:
         index = len(self.values)
@@ -347,8 +356,7 @@ class _Pen(Watcher):
         kwargs = kwargs or {}
         tensors = [item for item in _leaves((args, kwargs)) if isinstance(item, Tensor)]
         for tensor in tensors:
-            readable = self.written.get(_memory(tensor))
-            if readable is not None and id(tensor) not in readable:
+            if not self._readable(tensor):
                 raise Unwritten(f"{func._schema.name} reads memory that was written into through another tensor")
         if not any(id(tensor) in self.numbers for tensor in tensors):
             return func(*args, **kwargs)
