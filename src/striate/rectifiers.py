@@ -124,7 +124,13 @@ def _guided(arriving: tuple[Tensor | None, ...], _leaving: tuple[Tensor | None, 
 
 
 def _deconvnet(arriving: tuple[Tensor | None, ...], leaving: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
-    return (leaving[0].clamp(min=0) if leaving[0] is not None else None, *arriving[1:])
+    if leaving[0] is None:
+        return None, *arriving[1:]
+    # written over what the rectifier made, as above; where it made nothing of its own, into new memory
+    room = arriving[0]
+    if room is None or room.shape != leaving[0].shape or room.data_ptr() == leaving[0].data_ptr():
+        return leaving[0].clamp(min=0), *arriving[1:]
+    return torch.clamp(leaving[0], min=0, out=room), *arriving[1:]
 
 
 def _woken(arriving: tuple[Tensor | None, ...], leaving: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:

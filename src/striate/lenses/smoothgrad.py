@@ -80,17 +80,22 @@ def smoothgrad(
         for picture, row, pair in zip(noisy, rows, pairs, strict=True):
             picture.add_(draws[pair // count], alpha=spread[row])
         found = gradient(network, noisy, targets.pick(rows), rule=rule, chunk=len(rows))
-        new_mean, new_second = mean.clone(), second.clone()  # nothing counts until all of the piece is done
+        # nothing counts until all of the piece is done
+        new = {row: (mean[row].clone(), second[row].clone() if variant != "mean" else None) for row in set(rows)}
         for row, pair, value in zip(rows, pairs, found.values.float(), strict=True):
+            new_mean, new_second = new[row]
             if variant == "square":
-                new_second[row] += value * value
+                assert new_second is not None
+                new_second += value * value
                 continue
-            step = value - new_mean[row]
-            new_mean[row] += step / (pair // count + 1)
-            if variant == "variance":
-                new_second[row] += step * (value - new_mean[row])
-        mean.copy_(new_mean)
-        second.copy_(new_second)
+            step = value - new_mean
+            new_mean += step / (pair // count + 1)
+            if new_second is not None:
+                new_second += step * (value - new_mean)
+        for row, (new_mean, new_second) in new.items():
+            mean[row] = new_mean
+            if new_second is not None:
+                second[row] = new_second
         last[:] = [found]
 
     in_chunks(count * samples, run, size=network.piece(chunk), task="smoothgrad")
