@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from perturbation.random_nets import RandomNetwork, random_network
 from striate.folding import folded
 from striate.perturbation.incremental import respond_to_values
-from striate.program import Program, Unwritten, record
+from striate.program import Program, Unwritten
+from striate.recording import record
 from striate.running import undisturbed
 
 

@@ -14,7 +14,8 @@ from torch.nn import functional
 from perturbation.random_nets import random_network
 from striate.folding import folded
 from striate.fusing import NAME, can_fuse, fused
-from striate.program import Program, Unwritten, record
+from striate.program import Program, Unwritten
+from striate.recording import record
 from striate.running import undisturbed
 
 pytestmark = pytest.mark.skipif(not can_fuse(torch.zeros(1)), reason="this PyTorch has no oneDNN")

@@ -12,71 +12,18 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import striate
+from normed import SIZE, Choosing, Measuring, MeasuringPictures, Noisy, Normed, count_runs, made, noise, plainly
 from striate import lean, tap
 from striate.errors import NetworkError
 from striate.fusing import Fused, can_fuse
-from striate.lenses import grad_cam, saliency
 from striate.program import Program
 
 pytestmark = pytest.mark.skipif(not can_fuse(torch.zeros(1)), reason="this PyTorch has no oneDNN")
 
-SIZE = (20, 24)
-
-
-class Normed(nn.Module):
-    """Convolutions with batch norm that has seen something, a residual, a rectifier in place, a last map."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(inplace=True))
-        self.second = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1, groups=2, bias=False), nn.BatchNorm2d(8))
-        self.third = nn.Sequential(nn.Conv2d(8, 12, 3), nn.BatchNorm2d(12))
-        self.last = nn.Linear(12, 4)
-        self.louder = 1.0
-
-    def forward(self, images: Tensor) -> Tensor:
-        found = self.first(images)
-        found = torch.relu_(found + self.second(found))
-        return self.louder * self.last(self.behind(self.third(found)))
-
-    def behind(self, maps: Tensor) -> Tensor:
-        return maps.relu().mean((2, 3))
-
-
-def made(kind: type[nn.Module] = Normed) -> striate.Network:
-    torch.manual_seed(0)
-    module = kind()
-    for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            nn.init.normal_(part.weight)
-            nn.init.normal_(part.bias)
-            part.running_mean.normal_()
-            part.running_var.uniform_(0.2, 3)
-    return striate.Network(module.eval(), striate.InputSpec(3, *SIZE))
-
-
-def noise(count: int, seed: int = 0) -> Tensor:
-    return torch.randn(count, 3, *SIZE, generator=torch.Generator().manual_seed(seed))
-
 
 @pytest.fixture
 def runs(monkeypatch) -> list[int]:
-    """Count the pictures of every run of a program."""
-    counts: list[int] = []
-    right = Program.run
-
-    def run(self: Program, given: Any, ends: Any, count: int) -> Any:
-        counts.append(count)
-        return right(self, given, ends, count)
-
-    monkeypatch.setattr(Program, "run", run)
-    return counts
-
-
-def plainly(monkeypatch, call: Callable[[], Any]) -> Any:
-    with monkeypatch.context() as patch:
-        patch.setattr(lean, "pays", lambda *_: False)
-        return call()
+    return count_runs(monkeypatch)
 
 
 @pytest.mark.parametrize("count", [8, 13, 32])
@@ -227,34 +174,10 @@ def test_in_bfloat16_nothing_changes(runs):
     assert not runs
 
 
-class Noisy(Normed):
-    def behind(self, maps: Tensor) -> Tensor:
-        return maps.relu().mean((2, 3)) + torch.rand(1)
-
-
-class Choosing(Normed):
-    def behind(self, maps: Tensor) -> Tensor:
-        return maps.relu().mean((2, 3)) if maps.sum() > 0 else maps.amax((2, 3))
-
-
-class Measuring(Normed):
-    """Measures the maps where PyTorch does not see it."""
-
-    def behind(self, maps: Tensor) -> Tensor:
-        return maps.relu().mean((2, 3)) / float(abs(maps.detach().numpy()).max())
-
-
 class OfTheBatch(Normed):
     def behind(self, maps: Tensor) -> Tensor:
         found = maps.relu().mean((2, 3))
         return found - found.mean(0)
-
-
-class MeasuringPictures(Normed):
-    """What is measured is the same of a mirrored picture."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        return super().forward(images) / float(abs(images.detach().numpy()).max())
 
 
 class Crowded(Normed):
@@ -354,99 +277,6 @@ def test_what_a_run_notes_down_is_no_change(monkeypatch):
     with torch.no_grad():
         torch.testing.assert_close(network(pictures), network.module(pictures), rtol=1e-5, atol=1e-5)
     assert len(written) == 2
-
-
-# --- gradients
-
-
-@pytest.mark.parametrize("variant", ["grad-cam", "grad-cam++", "layer-cam", "hires-cam"])
-def test_grad_cam_is_that_of_the_network(variant, runs, monkeypatch):
-    network, pictures = made(), noise(9)
-
-    def call() -> Tensor:
-        return grad_cam(network, pictures, "class:2", layer="third.1", variant=variant).scores
-
-    expected = plainly(monkeypatch, call)
-    assert not runs
-    found = call()
-    assert runs
-    assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
-
-
-def test_where_much_lies_behind_the_layer_it_is_run_as_it_is(monkeypatch):
-    network, pictures = made(), noise(9)
-    expected = plainly(monkeypatch, lambda: tap.gradient(network, pictures, "class:1", at="first"))
-    found = tap.gradient(network, pictures, "class:1", at="first")
-    assert torch.equal(found.values, expected.values)
-    assert torch.equal(saliency(network, pictures, "class:1").scores,
-                       plainly(monkeypatch, lambda: saliency(network, pictures, "class:1").scores))  # fmt: skip
-
-
-class _Bent(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, found: Tensor) -> Tensor:
-        return found.clone()
-
-    @staticmethod
-    def backward(ctx: Any, arriving: Tensor) -> Tensor:
-        return 5 * arriving
-
-
-class WithItsOwnGradient(Normed):
-    def behind(self, maps: Tensor) -> Tensor:
-        return _Bent.apply(maps.mean((2, 3)))
-
-
-class PartlyCut(Normed):
-    def behind(self, maps: Tensor) -> Tensor:
-        with torch.no_grad():
-            beside = maps.mean((2, 3))
-        return maps.relu().mean((2, 3)) + beside
-
-
-class CutForOthers(Normed):
-    """Of the first class the gradient is that of the operations."""
-
-    def behind(self, maps: Tensor) -> Tensor:
-        return maps.relu()
-
-    def forward(self, images: Tensor) -> Tensor:
-        maps = self.behind(self.third(self.first(images))).mean((2, 3))
-        with torch.no_grad():
-            beside = maps.square()
-        return torch.cat([maps[:, :1], maps[:, 1:2] * beside[:, :1]], 1)
-
-
-def test_what_is_right_for_one_class_is_not_taken_for_right_for_another(monkeypatch):
-    network, pictures = made(CutForOthers), noise(8)
-    tap.gradient(network, pictures, "class:0", at="third.1")
-
-    def call() -> Tensor:
-        return tap.gradient(network, pictures, "class:1", at="third.1").values
-
-    assert torch.equal(call(), plainly(monkeypatch, call))
-
-
-@pytest.mark.parametrize("kind", [WithItsOwnGradient, PartlyCut])
-def test_a_gradient_that_is_not_that_of_the_operations_is_kept(kind, monkeypatch):
-    network, pictures = made(kind), noise(8)
-
-    def call() -> Tensor:
-        return tap.gradient(network, pictures, "class:0", at="third.1").values
-
-    assert torch.equal(call(), plainly(monkeypatch, call))
-
-
-def test_the_layer_itself_can_be_the_target(runs, monkeypatch):
-    network, pictures = made(), noise(8)
-
-    def call() -> tap.Gradient:
-        return tap.gradient(network, pictures, "third.1:3", at="third.1")
-
-    expected, found = plainly(monkeypatch, call), call()
-    assert runs
-    assert torch.equal(found.values, expected.values)
-    torch.testing.assert_close(found.scores, expected.scores, rtol=1e-5, atol=1e-5)
 
 
 def test_few_ways_are_kept():

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from striate.perturbation.incremental import respond_to_values
-from striate.program import Program, Unwritten, record
+from striate.program import Program, Unwritten
+from striate.recording import record
 from striate.running import undisturbed
 
 

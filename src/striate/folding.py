@@ -12,7 +12,7 @@ from torch import Tensor
 
 from striate.program import Program, Step
 
-__all__ = ["folded"]
+__all__ = ["absorbed", "folded"]
 
 _NORMS = frozenset(
     "native_batch_norm cudnn_batch_norm _native_batch_norm_legit_no_training _batch_norm_no_update".split()
@@ -63,20 +63,48 @@ def _scaled(convolution: Step, norm: Step) -> Step | None:
     constants = [weight, mean, variance, *(one for one in (bias, fixed["weight"], fixed["bias"]) if one is not None)]
     if fixed.get("training") or given["transposed"] or not all(isinstance(one, Tensor) for one in constants):
         return None
-    scale = (_exact(variance) + fixed.get("eps", fixed.get("epsilon"))).rsqrt()
-    if fixed["weight"] is not None:
-        scale = scale * _exact(fixed["weight"])
-    shift = -_exact(mean) if bias is None else _exact(bias) - _exact(mean)
-    shift = shift * scale if fixed["bias"] is None else shift * scale + _exact(fixed["bias"])
-    shape = (-1, *(1,) * (weight.dim() - 1))
-    new = {
-        **given,
-        "weight": (_exact(weight) * scale.view(shape)).to(weight, memory_format=_order(weight)),
-        "bias": shift.to(weight),
-    }
+    new_weight, new_bias = absorbed(
+        weight, bias, mean, variance, fixed.get("eps", fixed.get("epsilon")), fixed["weight"], fixed["bias"]
+    )
+    new = {**given, "weight": new_weight, "bias": new_bias}
     names = [argument.name for argument in convolution.op._schema.arguments]  # type: ignore[attr-defined]
     args: tuple[Any, ...] = tuple(new[name] for name in names)
     return replace(convolution, args=args, kwargs={}, outs=(norm.outs[0],))
+
+
+def absorbed(
+    weight: Tensor,
+    bias: Tensor | None,
+    mean: Tensor,
+    variance: Tensor,
+    epsilon: float,
+    factor: Tensor | None,
+    added: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """Return weights and bias of a convolution that does what it and a batch normalisation behind it do.
+
+    Args:
+        weight: of the convolution, (O, ...).
+        bias: (O,); None for none.
+        mean: of each channel, (O,).
+        variance: likewise.
+        epsilon: added to the variance.
+        factor: by which the normalisation multiplies, (O,); None for one.
+        added: what it adds, (O,); None for nothing.
+
+    Returns:
+        Of the type of `weight`, worked out in double precision; maps' kernels lie channels last.
+    """
+    scale = (_exact(variance) + epsilon).rsqrt()
+    if factor is not None:
+        scale = scale * _exact(factor)
+    shift = -_exact(mean) * scale
+    if bias is not None:
+        shift = shift + _exact(bias) * scale
+    if added is not None:
+        shift = shift + _exact(added)
+    shape = (-1, *(1,) * (weight.dim() - 1))
+    return (_exact(weight) * scale.view(shape)).to(weight, memory_format=_order(weight)), shift.to(weight)
 
 
 def _exact(weight: Tensor) -> Tensor:

@@ -15,12 +15,12 @@ import torch
 
 from atlas.making import values_of
 from atlas.networks import awkward, pictures
-from striate import atlas, progress
+from atlas.stopping import stopped_after
+from striate import atlas
 from striate.atlas import compiled
 from striate.atlas.compiled import Compiled, compiled_for
 from striate.atlas.opened import Atlas
 from striate.atlas.ranking import Ranking
-from striate.errors import Stopped
 
 one_pass = pytest.importorskip("striate.atlas.one_pass", reason="numba is not installed", exc_type=ImportError)
 
@@ -143,14 +143,7 @@ def test_pytorch_and_numba_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.usefixtures("always")
 def test_interrupted_and_started_again(tmp_path: Path) -> None:
-    heard = []
-
-    def listener(event: progress.Event) -> None:
-        heard.append(event)
-        if len(heard) > 9:
-            token.stop()
-
-    with progress.stoppable() as token, progress.listen(listener), pytest.raises(Stopped):
+    with stopped_after(9):
         build(tmp_path / "atlas")
     build(tmp_path / "atlas")
     assert files(tmp_path / "atlas") == files(build(tmp_path / "whole").path)

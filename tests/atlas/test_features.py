@@ -18,10 +18,11 @@ import striate
 from atlas.making import responses
 from atlas.networks import awkward, pictures, pixels
 from atlas.small import pictures as small_pictures
+from atlas.stopping import stopped_after
 from striate import atlas, dataset, progress
 from striate.atlas import extracting, merging, shares, store
 from striate.atlas.opened import Atlas
-from striate.errors import AddressError, AtlasError, DataError, NetworkError, OptionError, OutputError, Stopped
+from striate.errors import AddressError, AtlasError, DataError, NetworkError, OptionError, OutputError
 from striate.lenses.confusions import confusions
 from striate.lenses.dead_units import dead_units
 from striate.lenses.embedding import embedding
@@ -188,17 +189,10 @@ def test_stopped_and_started_again(
             network, pictures(COUNT), tmp_path / "a", layers=PLACES, pool=pool, dtype=dtype, workers=0  # type: ignore[arg-type]
         )  # fmt: skip
 
-    heard: list[progress.Event] = []
-
-    def listener(event: progress.Event) -> None:
-        heard.append(event)
-        if len(heard) > after:
-            token.stop()
-
-    with progress.stoppable() as token, progress.listen(listener), pytest.raises(Stopped):
+    with stopped_after(after):
         start()
     done = len(list((tmp_path / "a" / "work").glob("share-*.npz")))
-    heard.clear()
+    heard: list[progress.Event] = []
     with progress.listen(heard.append):
         start()
     assert heard[-1].done == COUNT - 112 * done

@@ -14,11 +14,11 @@ from torch.nn import functional
 
 import striate
 from atlas.networks import SIZE, pictures, pixels
-from striate import atlas, lean, progress
+from atlas.stopping import stopped_after
+from striate import atlas, lean
 from striate.atlas import compiled, passing
 from striate.atlas.compiled import Onward
 from striate.atlas.opened import Atlas
-from striate.errors import Stopped
 from striate.fusing import can_fuse
 
 one_pass = pytest.importorskip("striate.atlas.one_pass", reason="numba is not installed", exc_type=ImportError)
@@ -166,14 +166,7 @@ def test_extended_by_layers_and_pictures(tmp_path: Path, written: list[bool]) ->
 
 
 def test_interrupted_and_started_again(tmp_path: Path) -> None:
-    heard = []
-
-    def listener(event: progress.Event) -> None:
-        heard.append(event)
-        if len(heard) > 9:
-            token.stop()
-
-    with progress.stoppable() as token, progress.listen(listener), pytest.raises(Stopped):
+    with stopped_after(9):
         build(tmp_path / "atlas", source=pictures(300))
     build(tmp_path / "atlas", source=pictures(300))
     assert files(tmp_path / "atlas") == files(build(tmp_path / "whole", source=pictures(300)).path)

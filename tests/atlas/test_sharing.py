@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 from atlas.networks import awkward, pictures, pixels
+from atlas.stopping import stopped_after
 from striate import atlas, dataset, progress
 from striate.atlas import building, merging
 from striate.atlas.building import held
 from striate.atlas.opened import Atlas
-from striate.errors import AtlasError, DataError, OutputError, Stopped
+from striate.errors import AtlasError, DataError, OutputError
 from striate.images import encode_png
 
 COUNT = 300
@@ -81,20 +82,13 @@ def test_no_rank_hangs_when_another_fails(whole: Atlas, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("after", [1, 9, 18])  # batches: within the first share, the second, before the last batch
 def test_interrupted_and_started_again(whole: Atlas, tmp_path: Path, after: int) -> None:
-    heard = []
-
-    def listener(event: progress.Event) -> None:
-        heard.append(event)
-        if len(heard) > after:
-            token.stop()
-
-    with progress.stoppable() as token, progress.listen(listener), pytest.raises(Stopped):
+    with stopped_after(after):
         atlas.build(awkward(), pictures(COUNT), tmp_path / "atlas", **SETTINGS)
     assert not (tmp_path / "atlas" / "lock").exists()
     with pytest.raises(AtlasError, match="is not finished"):
         atlas.open(tmp_path / "atlas")
     shares = len(list((tmp_path / "atlas" / "work").glob("share-*.npz")))
-    heard.clear()
+    heard: list[progress.Event] = []
     with progress.listen(heard.append):
         atlas.build(awkward(), pictures(COUNT), tmp_path / "atlas", **SETTINGS)
     assert heard[-1].done == COUNT - 112 * shares

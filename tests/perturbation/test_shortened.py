@@ -6,64 +6,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-import striate
+from normed import SIZE, Choosing, MeasuringPictures, Noisy, Normed, made, noise
 from striate import lean
 from striate.perturbation.masks import mask_scores
 from striate.perturbation.readout import spread
 from striate.perturbation.shortened import shortened
 from striate.running import undisturbed
-
-SIZE = (20, 24)
-
-
-class Normed(nn.Module):
-    """Convolutions with batch norm that has seen something, a residual, and a rectifier in place."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(inplace=True))
-        self.second = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1, groups=2, bias=False), nn.BatchNorm2d(8))
-        self.last = nn.Linear(8, 4)
-
-    def forward(self, images: Tensor) -> Tensor:
-        found = self.first(images)
-        found = torch.relu_(found + self.second(found))
-        return self.last(found.mean((2, 3)))
-
-
-class Noisy(Normed):
-    def forward(self, images: Tensor) -> Tensor:
-        return super().forward(images) + torch.rand(1)
-
-
-class Choosing(Normed):
-    def forward(self, images: Tensor) -> Tensor:
-        return super().forward(images if images.mean() > 0 else -images)
-
-
-class Measuring(Normed):
-    """Measures the pictures where PyTorch does not see it: the number stands in the program as if it were fixed."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        return super().forward(images / float(abs(images.numpy()).max()))
-
-
-def made(kind: type[nn.Module]) -> striate.Network:
-    torch.manual_seed(0)
-    module = kind()
-    for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            nn.init.normal_(part.weight)
-            nn.init.normal_(part.bias)
-            part.running_mean.normal_()
-            part.running_var.uniform_(0.2, 3)
-    return striate.Network(module, striate.InputSpec(3, *SIZE))
-
-
-def noise(count: int, seed: int = 0) -> Tensor:
-    return torch.randn(count, 3, *SIZE, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize("place", [None, "second", "first.0"])
@@ -88,7 +38,7 @@ def network_batch(images: Tensor) -> Tensor:
     return images.contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("kind", [Noisy, Choosing, Measuring])
+@pytest.mark.parametrize("kind", [Noisy, Choosing, MeasuringPictures])
 def test_what_depends_on_chance_or_on_values_is_left_alone(kind):
     network = made(kind)
     with undisturbed(network.module), torch.no_grad():

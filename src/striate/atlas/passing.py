@@ -25,7 +25,8 @@ from striate.folding import folded
 from striate.fusing import fused
 from striate.memory import relieve
 from striate.network import Network
-from striate.program import Program, Ref, Step, record
+from striate.program import Program, Ref, Step
+from striate.recording import record
 from striate.running import undisturbed
 
 __all__ = ["FEWEST", "Passing"]
@@ -92,7 +93,7 @@ class Passing:
                     return self._network.logits(found[written.output]) if self._logits else None
                 except (StriateError, torch.OutOfMemoryError):
                     raise
-                except lean.NOT_HERE:  # so many pictures the network takes in another way, or not at all
+                except Exception:  # so many pictures the network takes in another way, or not at all
                     self._written[tuple(images.shape)] = None
 
         def look(place: str, output: Tensor) -> None:
@@ -123,7 +124,7 @@ class Passing:
                 asked[index] = (*asked.get(index, ()), *places[place])
             written = _written(program, asked, self._watch, logits=self._logits)
             return written if self._is_right(written, few) else None
-        except lean.NOT_HERE:
+        except Exception:
             return None
 
     def _is_right(self, written: _Written, few: Tensor) -> bool:

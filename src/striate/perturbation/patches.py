@@ -19,7 +19,8 @@ from striate.perturbation.parts import Around, gathered
 from striate.perturbation.precision import Precision, arithmetic, tolerance
 from striate.perturbation.readout import Readout, Scored, apart
 from striate.perturbation.regions import Axis, Region, Starts
-from striate.program import Program, Unwritten, record
+from striate.program import Program, Unwritten
+from striate.recording import record
 from striate.running import undisturbed
 from striate.streaming import in_chunks
 from striate.tap import respond

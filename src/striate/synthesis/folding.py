@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from striate.address import parse
 from striate.errors import NetworkError
+from striate.folding import absorbed
 from striate.graph import Graph
 from striate.network import Network
 from striate.running import undisturbed
@@ -115,17 +116,9 @@ def _fold(module: nn.Module, convolution_name: str, norm_name: str) -> nn.Conv2d
     assert norm.running_mean is not None
     assert norm.running_var is not None
     with torch.no_grad():
-        scale = (norm.running_var.double() + norm.eps).rsqrt()
-        if norm.weight is not None:
-            scale = scale * norm.weight.double()
-        shift = -norm.running_mean.double() * scale
-        if convolution.bias is not None:
-            shift = shift + convolution.bias.double() * scale
-        if norm.bias is not None:
-            shift = shift + norm.bias.double()
-        weight = (convolution.weight.double() * scale.view(-1, 1, 1, 1)).to(convolution.weight.dtype)
-        shift = shift.to(weight.dtype)
-    weight = weight.contiguous(memory_format=torch.channels_last)
+        weight, shift = absorbed(
+            convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+        )
     convolution.weight, convolution.bias = (nn.Parameter(one, requires_grad=False) for one in (weight, shift))
     norm.__dict__["forward"] = _as_it_is  # still called, for whoever watches it
     norm._buffers = dict.fromkeys(norm._buffers)
