@@ -204,3 +204,16 @@ def test_the_network_is_as_it_was(small):
     assert not any(part._forward_hooks for part in small.modules())
     for name, value in small.state_dict().items():
         assert torch.equal(value, before[name])
+
+
+class Turning(nn.Module):
+    """Adds up over other rows for two pictures than for one."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.mean((2, 3)).roll(2 if len(images) == 1 else 0, 1)
+
+
+def test_a_number_that_falls_with_the_batch_is_no_size():
+    images = torch.randn(2, 3, 4, 4)
+    with torch.no_grad(), pytest.raises(Unwritten, match="other things with two pictures than with one"):
+        record(Turning(), images[:1], images[1:])
