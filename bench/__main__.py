@@ -17,7 +17,7 @@ from striate import keep_memory
 
 NAMES = (
     "gradients", "grad_cam", "activations", "integrated", "occlusion", "lime", "ablation_cam", "trust",
-    "locally_connected", "decode", "feeding", "atlas", "features", "synthesis", "neighbours", "training",
+    "convolution", "locally_connected", "decode", "feeding", "atlas", "features", "synthesis", "neighbours", "training",
     "microscope",
 )  # fmt: skip
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"

@@ -17,7 +17,9 @@ from striate.fusing import NAME, can_fuse, fused
 from striate.program import Program, Unwritten
 from striate.recording import record
 from striate.running import undisturbed
+from striate.winograd import convolution as winograd
 
+able = pytest.mark.skipif(not winograd.can(), reason="no numba, or a processor without vectors of eight numbers")
 pytestmark = pytest.mark.skipif(not can_fuse(torch.zeros(1)), reason="this PyTorch has no oneDNN")
 
 
@@ -133,6 +135,42 @@ def test_sums_are_taken_in_where_they_are_plain():
         torch.testing.assert_close(values(short, [program.output], images)[0], module(images), rtol=1e-4, atol=1e-5)
 
 
+class Around(nn.Module):
+    """An activation behind the sum of a convolution and what went into it."""
+
+    def __init__(self, activation: nn.Module) -> None:
+        super().__init__()
+        self.first, self.second, self.activation = nn.Conv2d(3, 6, 1), nn.Conv2d(6, 6, 3, padding=1), activation
+
+    def forward(self, images: Tensor) -> Tensor:
+        found = self.first(images)
+        return self.activation(self.second(found) + found)
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU(), nn.ReLU6(), nn.SiLU(), nn.Hardswish(), nn.LeakyReLU(0.3)])
+def test_behind_a_sum_is_taken_in_what_onednn_does_there(activation):
+    torch.manual_seed(0)
+    module, images = Around(activation).eval(), 3 * torch.randn(3, 3, 8, 10)
+    program = written(module, images)
+    short = fused(program, [program.output])
+    assert [step.name for step in short.steps][:2] == [NAME] * 2
+    assert len(short.steps) == (2 if isinstance(activation, nn.ReLU) else 3)
+    with torch.no_grad():
+        torch.testing.assert_close(values(short, [program.output], images)[0], module(images), rtol=1e-4, atol=1e-5)
+
+
+def test_a_bias_may_lie_anyhow_in_memory():
+    torch.manual_seed(0)
+    images = torch.randn(3, 3, 8, 10)
+    for bias in (torch.randn(16)[::2], torch.randn(1).expand(8)):
+        module = Row(nn.ReLU()).eval()
+        module.first.bias = nn.Parameter(bias)
+        program = written(module, images)
+        with torch.no_grad():
+            found = values(fused(program, [program.output]), [program.output], images)[0]
+            torch.testing.assert_close(found, module(images), rtol=1e-4, atol=1e-5)
+
+
 def test_a_value_that_is_asked_for_is_not_swallowed():
     torch.manual_seed(0)
     module, images = Block().eval(), torch.randn(3, 3, 8, 10)
@@ -182,3 +220,87 @@ def test_a_step_of_the_program_can_still_be_replaced():
     with torch.no_grad():
         expected = functional.conv2d(images, 2 * module.first.weight, padding=1).relu()
     torch.testing.assert_close(values(louder, [program.output], images)[0], expected, rtol=1e-5, atol=1e-6)
+
+
+# --- with fewer multiplications
+
+
+class Wide(nn.Module):
+    """Convolutions of many channels: with every activation, a sum, and such that are left alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 64, 3, padding=1)
+        self.second, self.third = nn.Conv2d(64, 80, 3), nn.Conv2d(80, 80, 3, padding=1, bias=False)
+        self.fourth, self.fifth = nn.Conv2d(80, 64, 3, padding=(0, 1)), nn.Conv2d(64, 64, 3, padding=1)
+        self.others = nn.ModuleList(
+            [
+                nn.Conv2d(64, 64, 3, padding=1, stride=2),
+                nn.Conv2d(64, 64, 3, padding=2, dilation=2),
+                nn.Conv2d(64, 64, 3, padding=1, groups=2),
+                nn.Conv2d(64, 64, 1),
+                nn.Conv2d(64, 64, 3, padding=1),
+            ]
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        found = self.second(self.first(images))
+        found = functional.relu(found + self.third(found))
+        found = self.fifth(functional.relu6(self.fourth(found)))
+        for other in self.others:
+            found = functional.leaky_relu(other(found), 0.3)
+        return found
+
+
+def spied(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Return a list to which input and output channels are added at each convolution with fewer multiplications."""
+    seen: list[tuple[int, int]] = []
+    right = winograd.convolve
+
+    def convolve(images: Tensor, kernels: winograd.Kernels, *given: object, **options: object) -> Tensor:
+        seen.append((kernels.inputs, kernels.outputs))
+        return right(images, kernels, *given, **options)
+
+    monkeypatch.setattr(winograd, "convolve", convolve)
+    return seen
+
+
+@able
+@pytest.mark.parametrize("count", [1, 5])
+def test_fewer_multiplications_give_the_same_values(monkeypatch, count):
+    torch.manual_seed(0)
+    module, images = Wide().eval(), torch.randn(count + 1, 3, 13, 11)
+    program = written(module, images, ("second", "fourth"))
+    ends = [program.output, *program.places.values()]
+    seen = spied(monkeypatch)
+    expected = values(fused(program, ends), ends, images[1:])
+    assert not seen
+    short = fused(program, ends, sparing=True)
+    assert [step.name for step in short.steps] == [step.name for step in fused(program, ends).steps]
+    for found, right in zip(values(short, ends, images[1:]), expected, strict=True):
+        torch.testing.assert_close(found, right, rtol=0, atol=1e-5 * float(right.abs().max()))
+    assert seen == [(64, 80), (80, 80), (80, 64), (64, 64)]
+
+
+@able
+def test_what_is_cut_out_of_a_map_is_done_with_fewer_multiplications(monkeypatch):
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(64, 64, 3, padding=1), nn.ReLU()).eval()
+    program = written(module, torch.randn(2, 64, 9, 9))
+    (step,) = fused(program, [program.output], sparing=True).steps
+    seen = spied(monkeypatch)
+    with torch.no_grad():
+        for side in range(3, 9):
+            images = torch.randn(4, 64, side, 12 - side)
+            expected = functional.conv2d(images, module[0].weight, module[0].bias).relu()
+            torch.testing.assert_close(step.op(images, padding=(0, 0)), expected, rtol=1e-4, atol=1e-5)
+    assert len(seen) == 6
+
+
+def test_without_numba_the_program_is_the_plain_one(monkeypatch):
+    monkeypatch.setattr(winograd, "_compiled", lambda: None)
+    module, images = nn.Conv2d(64, 64, 3).eval(), torch.randn(2, 64, 9, 9)
+    program = written(module, images)
+    ends = [program.output]
+    short = fused(program, ends, sparing=True)
+    assert torch.equal(values(short, ends, images)[0], values(fused(program, ends), ends, images)[0])

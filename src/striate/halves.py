@@ -60,7 +60,7 @@ class Halves:
         return value if len(value) == count else value.expand(count, *value.shape[1:])
 
 
-def halved(module: nn.Module, image: Tensor, at: str, place: str | None) -> Halves:
+def halved(module: nn.Module, image: Tensor, at: str, place: str | None, *, sparing: bool = False) -> Halves:
     """Return a run cut at a layer, neither part of which is to be differentiated.
 
     It is not tried. Call it, and what it returns, within `running.undisturbed` and ``torch.no_grad``.
@@ -70,6 +70,7 @@ def halved(module: nn.Module, image: Tensor, at: str, place: str | None) -> Halv
         image: (1, C, H, W).
         at: layer behind which it is cut, "name" (the last call) or "name~k".
         place: layer that is asked for; None for what the network returns.
+        sparing: see `fusing.fused`.
 
     Raises:
         Unwritten: the run cannot be written down; the text says why.
@@ -77,20 +78,28 @@ def halved(module: nn.Module, image: Tensor, at: str, place: str | None) -> Halv
 
     def make() -> Halves | str:
         try:
-            program, found = _cut(module, image, at, place)
+            program, found = _cut(module, image, at, place, sparing)
             ends = [found.start, found.end, *found.others]
-            return replace(found, after=shared(module, replace(fused(folded(program, ends), ends), values=())))
+            after = fused(folded(program, ends), ends, sparing=sparing)
+            return replace(found, after=shared(module, replace(after, values=())))
         except Unwritten as error:
             return str(error)
 
-    found = once(module, ("halved", *image.shape[1:], at, place), make)
+    found = once(module, ("halved", *image.shape[1:], at, place, sparing), make)
     if isinstance(found, str):
         raise Unwritten(found)
     return found
 
 
 def sloped(
-    module: nn.Module, images: Tensor, at: str, place: str | None, rule: str, check: Callable[[Halves], bool]
+    module: nn.Module,
+    images: Tensor,
+    at: str,
+    place: str | None,
+    rule: str,
+    check: Callable[[Halves], bool],
+    *,
+    sparing: bool = False,
 ) -> Halves | None:
     """Return a run cut at a layer whose second part can be gone back; None where that gives other gradients.
 
@@ -105,19 +114,20 @@ def sloped(
         place: layer that is asked for; None for what the network returns.
         rule: by which gradients pass rectifiers, for `check`.
         check: tells whether its gradients are those of the network; asked once.
+        sparing: see `fusing.fused`; of the part before the layer.
     """
 
     def make() -> Halves | None:
         try:
             with torch.no_grad():
-                program, found = _cut(module, images[:1], at, place)
+                program, found = _cut(module, images[:1], at, place, sparing)
             behind = [program.steps[number] for number in program.needed(found.start, found.end)]
             few = sum(step.name in _BENT for step in behind) <= _FEW_BENDS
             return found if few and check(found) else None
         except Exception:  # whatever a stranger's network raises: it is run as it is
             return None
 
-    return once(module, ("sloped", *images.shape[1:], at, place, rule), make)
+    return once(module, ("sloped", *images.shape[1:], at, place, rule, sparing), make)
 
 
 _FEW_BENDS = 1
@@ -128,7 +138,7 @@ _BENT = frozenset(
 """Operations whose slope jumps."""
 
 
-def _cut(module: nn.Module, image: Tensor, at: str, place: str | None) -> tuple[Program, Halves]:
+def _cut(module: nn.Module, image: Tensor, at: str, place: str | None, sparing: bool) -> tuple[Program, Halves]:
     """Write the run down; its first part is made lean, its second is as it was."""
     few = few_of(image)
     program = record(module, few[:1], few[1:2], [at] if place is None else [at, place])
@@ -138,5 +148,5 @@ def _cut(module: nn.Module, image: Tensor, at: str, place: str | None) -> tuple[
     made = {start, *(out for step in after for out in step.outs)}
     others = tuple(sorted({index for step in after for index in step.inputs} - made))
     ends = [start, *others]
-    before = shared(module, replace(fused(folded(program, ends), ends), values=()))
+    before = shared(module, replace(fused(folded(program, ends), ends, sparing=sparing), values=()))
     return program, Halves(before, replace(program, values=()), start, others, end)

@@ -51,7 +51,7 @@ def pays(module: nn.Module, images: Tensor) -> bool:
 
 
 def outputs(
-    module: nn.Module, images: Tensor, places: Sequence[str], *, logits: bool
+    module: nn.Module, images: Tensor, places: Sequence[str], *, logits: bool, sparing: bool = False
 ) -> Callable[[Tensor], dict[str, Tensor]] | None:
     """Return what gives the outputs of layers in less time; None where the network's run cannot be written down.
 
@@ -63,6 +63,7 @@ def outputs(
         images: (N, C, H, W), of which the first is used, to try it.
         places: layers, "name" (the last call) or "name~k".
         logits: also give what the network returns, as place "".
+        sparing: see `fusing.fused`.
 
     Returns:
         From pictures (M, C, H, W) to the output of each place, as the network itself gives it. To be read only: two
@@ -76,7 +77,8 @@ def outputs(
             program = record(module, few[:1], few[1:2], places)
             ends = dict(program.places) | ({"": program.output} if logits else {})
             wanted = sorted(set(ends.values()))
-            short = shared(module, replace(fused(folded(program, wanted), wanted), values=()))
+            short = fused(folded(program, wanted), wanted, sparing=sparing)
+            short = shared(module, replace(short, values=()))
 
             def answer(pictures: Tensor) -> dict[str, Tensor]:
                 found = short.run({0: pictures}, wanted, len(pictures))
@@ -89,7 +91,7 @@ def outputs(
             return None
         return answer if same else None
 
-    answer = once(module, ("outputs", *images.shape[1:], tuple(places), logits), make)
+    answer = once(module, ("outputs", *images.shape[1:], tuple(places), logits, sparing), make)
     if answer is None:
         return None
 
@@ -195,7 +197,7 @@ def shared(module: nn.Module, program: Program) -> Program:
     known = _made[module].convolutions
 
     def found(new: Fused) -> Fused:
-        geometry = new.stride, new.padding, new.dilation, new.groups, new.activation
+        geometry = new.stride, new.padding, new.dilation, new.groups, new.activation, new.sparing
         alike = known.setdefault(f"{tuple(new.weight.shape)} {geometry}", WeakSet())
         same = (old for old in alike if _same(old.weight, new.weight) and _same(old.bias, new.bias))
         one = next(same, new)

@@ -31,9 +31,11 @@ from striate.spec import InputSpec
 from striate.state import Marks, weights_of
 from striate.streaming import in_chunks
 from striate.trace import trace
+from striate.winograd.convolution import WORTH
 
 __all__ = ["FORMAT", "Images", "Network"]
 
+_FEW = 64  # pictures in a job below which it is not asked how much work they are
 FORMAT = "striate-network-1"  # the mark in the metadata of a saved file
 Images = Tensor | str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -140,7 +142,8 @@ class Network:
 
         with undisturbed(self.module), torch.no_grad():
             if lean.pays(self.module, batch):
-                ready = lean.outputs(self.module, batch, (), logits=True)
+                sparing = self.spares(batch.shape[2:], len(batch))
+                ready = lean.outputs(self.module, batch, (), logits=True, sparing=sparing)
             in_chunks(len(batch), run_piece, size=self.piece(), task="running")
         return torch.cat(pieces)
 
@@ -162,6 +165,20 @@ class Network:
             return 64
         threads = torch.get_num_threads()
         return 16 if threads == 1 else threads * 4
+
+    def spares(self, size: Sequence[int], count: int) -> bool:
+        """Tell whether a job is so large that convolutions with fewer multiplications are worth preparing.
+
+        Args:
+            size: height and width of the pictures.
+            count: how many there are in the job.
+        """
+        if count < _FEW or self.device.type != "cpu":
+            return False
+        try:
+            return count * self.graph(*size).macs >= WORTH
+        except NetworkError:  # whatever cannot be looked at as a whole is not of a known size
+            return False
 
     def logits(self, output: Any) -> Tensor:
         """Find the logits (N, K) in what the module returned; maps of logits are averaged.

@@ -260,3 +260,20 @@ def test_a_training_is_the_same_as_with_pytorchs_kernel_but_for_rounding(
     for name, value in tensors(theirs.module).items():
         torch.testing.assert_close(tensors(ours.module)[name], value, rtol=1e-3, atol=1e-4)
     assert not same(tensors(ours.module), tensors(theirs.module))  # else the kernel was not used at all
+
+
+def test_a_rectifier_may_write_over_what_comes_out() -> None:
+    shape = (32, 8, 16, 16)
+    plain, ours = twins(8)
+    found = []
+    for norm in (plain, ours):
+        images = maps(*shape).requires_grad_()
+        with narrow_norms(norm):
+            if norm is plain:
+                out = nn.functional.relu(nn.functional.batch_norm(images, None, None, norm.weight, norm.bias, True))
+            else:
+                out = nn.functional.relu(norm(images), inplace=True)
+        (out * noise(*shape)).sum().backward()
+        assert images.grad is not None
+        found.append((out.detach(), images.grad))
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-5)

@@ -20,7 +20,7 @@ from striate.running import undisturbed
 def test_the_same_answers_with_fewer_steps(place):
     network, pictures = made(Normed), network_batch(noise(5))
     with undisturbed(network.module), torch.no_grad():
-        short = shortened(network, pictures[:1], place)
+        short = shortened(network, pictures[:1], place, 5)
         assert short is not None
         found = short(pictures)
         before = pictures.clone()
@@ -42,20 +42,20 @@ def network_batch(images: Tensor) -> Tensor:
 def test_what_depends_on_chance_or_on_values_is_left_alone(kind):
     network = made(kind)
     with undisturbed(network.module), torch.no_grad():
-        assert shortened(network, noise(1), None) is None
+        assert shortened(network, noise(1), None, 5) is None
 
 
 def test_a_network_for_single_pictures_is_left_alone():
     single = made(Normed)
     single.one_by_one = True
-    assert shortened(single, noise(1), None) is None
+    assert shortened(single, noise(1), None, 5) is None
 
 
 def test_other_answers_are_not_taken(monkeypatch):
     right = lean.fused
 
-    def wrong(program, ends):
-        *first, last = right(program, ends).steps
+    def wrong(program, ends, **options):
+        *first, last = right(program, ends, **options).steps
         return replace(program, steps=(*first, replace(last, op=lambda *given: last.op(*given) * 1.01)))
 
     monkeypatch.setattr(lean, "fused", wrong)
@@ -64,7 +64,7 @@ def test_other_answers_are_not_taken(monkeypatch):
         if right_or_wrong == "right":
             monkeypatch.undo()
         with undisturbed(other.module), torch.no_grad():
-            assert (shortened(other, noise(1), None) is None) == (right_or_wrong == "wrong")
+            assert (shortened(other, noise(1), None, 5) is None) == (right_or_wrong == "wrong")
 
 
 @pytest.mark.parametrize("target", [[2, 0], ["second:3@2,1", "second:1@0,4"]])

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -17,15 +14,15 @@ from torch import Tensor
 
 from striate.atlas.ranking import Ranking
 from striate.atlas.reducing import in_order
+from striate.threads import borders, in_threads
 
-__all__ = ["WORTH", "Compiled", "Onward", "borders", "compiled_for", "in_threads"]
+__all__ = ["WORTH", "Compiled", "Onward", "compiled_for"]
 
 WORTH = 2**30
 """Numbers of all maps together from which on it pays to load numba, which takes a second."""
 
 _PIECE = 1 << 16  # numbers that are worth waking a thread for: some ten microseconds of work
 _NO_MAPS = np.zeros((0, 0, 0, 0), np.float32)
-_one_at_a_time = threading.Lock()  # not all of the ways in which numba runs threads bear two callers
 
 
 def compiled_for(numbers: int, device: torch.device) -> ModuleType | None:
@@ -98,7 +95,7 @@ class Compiled:
         """Take the memory that everything is written into: the tensors of `Room`, on the processor."""
         self._operations = operations
         self._room = Room(*(one.numpy() for one in room))
-        self._threads = min(torch.get_num_threads(), operations.most_threads())
+        self._threads = torch.get_num_threads()
 
     def reduce(self, arranged: Tensor, first: int) -> None:
         """Reduce the maps of a layer (N, C, H, W) whose first unit is `first`; see `one_pass.reduce`."""
@@ -136,32 +133,3 @@ class Compiled:
 def _parts(maps: NDArray[np.float32]) -> int:
     """Return in how many parts maps (N, H, W, C) are worked on."""
     return min(torch.get_num_threads(), len(maps), maps.size // _PIECE)
-
-
-@contextmanager
-def in_threads(most: int) -> Iterator[int]:
-    """Let numba take as many threads as PyTorch has, for this caller and as long as this lasts.
-
-    Args:
-        most: that are of use.
-
-    Yields:
-        How many there are, 1 at least.
-    """
-    from striate.atlas import one_pass  # loads numba, which is there where somebody asks for this
-
-    threads = max(1, min(torch.get_num_threads(), one_pass.most_threads(), most))
-    with _one_at_a_time:
-        of_torch = torch.get_num_threads()
-        before = one_pass.use_threads(threads)
-        if torch.get_num_threads() != of_torch:  # numba began, which sets the threads of the OpenMP that both use
-            torch.set_num_threads(of_torch)
-        try:
-            yield threads
-        finally:
-            one_pass.use_threads(before)
-
-
-def borders(count: int, parts: int) -> NDArray[np.int64]:
-    """Cut `count` into parts as even as that goes."""
-    return np.arange(parts + 1) * count // parts

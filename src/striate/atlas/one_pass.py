@@ -9,21 +9,18 @@ The machine code is compiled once and kept beside Python's own (`__pycache__`, o
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numba import njit, prange
 
 __all__ = [
     "enter",
     "enter_in_parts",
-    "most_threads",
     "pass_on",
     "pass_on_in_parts",
     "reduce",
     "reduce_and_pass_on",
     "reduce_and_pass_on_in_parts",
     "reduce_in_parts",
-    "use_threads",
 ]
 
 _NOBODY, _LATEST = -(2**63), 2**32 - 1  # of `ranking`, whose keys these are
@@ -246,15 +243,3 @@ def enter_in_parts(values, borders, smallest, pictures, places, keys, kept, leas
     """Do `enter` in several threads; each takes the units between two of the borders (int64, ascending)."""
     for part in prange(len(borders) - 1):
         enter(values, borders[part], borders[part + 1], smallest, pictures, places, keys, kept, least)
-
-
-def most_threads() -> int:
-    """Return how many threads numba has at most."""
-    return int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]  # set while numba is imported
-
-
-def use_threads(count: int) -> int:
-    """Say how many threads the operations in parts take, for calls of this thread; return how many there were."""
-    before = int(numba.get_num_threads())
-    numba.set_num_threads(count)
-    return before

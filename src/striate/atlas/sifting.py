@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from striate.atlas.compiled import borders, in_threads
 from striate.atlas.nearest import Metric, apart, best
+from striate.threads import borders, in_threads
 
 __all__ = ["WORTH", "Codes", "measured", "operations_for"]
 

@@ -37,6 +37,7 @@ from striate.learn.pictures.split import Split
 from striate.learn.ranks import Ranks
 from striate.learn.run import COLUMNS, Epoch
 from striate.learn.settings import Settings
+from striate.learn.sparing import sparing_convolutions, suited
 from striate.learn.step import Stepper
 from striate.learn.telling import first_reason, note, strange
 from striate.learn.validating import validate
@@ -106,6 +107,8 @@ class Course:
         self._began = time.monotonic() if began is None else began
         self._device = network.device
         self._module = network.module
+        # of one epoch: forward, and twice back. A training that goes on does it the same way, however much is left
+        self._spares = bool(suited(network.module)) and network.spares(network.spec.size, 3 * feed.count)
         self._asleep = asleep(self._module, settings.frozen)
         # an attention mask holds minus infinity from the beginning
         self._endless = {name for name, value in _numbers(self._module).items() if not value.isfinite().all()}
@@ -226,7 +229,7 @@ class Course:
         task = f"epoch {number}"
         chance = own_chance(self._device, seeds.number(self._settings.seed, "dropout", number, self._ranks.rank))
         compiled = self._callable is not self._module  # which makes kernels of its own
-        with chance, contextlib.nullcontext() if compiled else narrow_norms(self._module):
+        with chance, contextlib.nullcontext() if compiled else self._sooner():
             for fed in feed.epoch(number):
                 if self._ranks.count == 1:
                     progress.check_stop(TASK)
@@ -249,6 +252,13 @@ class Course:
                 f"epoch {number} had no step: none of the {count(feed.count, 'training picture')} can be read. "
                 f"{first_reason(feed)}"
             )
+
+    @contextlib.contextmanager
+    def _sooner(self) -> Iterator[None]:
+        """Let parts of the network do their work in faster ways."""
+        sparing = sparing_convolutions(self._module) if self._spares else contextlib.nullcontext()
+        with narrow_norms(self._module), sparing:
+            yield
 
     def _look(self, number: int) -> None:
         """Make sure that the losses so far are numbers, and that nobody wants to stop."""

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import MethodType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from striate.learn.lending import lent
 
 __all__ = ["narrow_batch_norm", "narrow_norms", "places_in_row"]
 
@@ -150,7 +151,9 @@ def _rows(images: Tensor, many: int) -> Tensor:
 def _maps(rows: Tensor, images: Tensor) -> Tensor:
     """View rows as maps of the shape of others, channels last."""
     count, channels, height, width = images.shape
-    return rows.view(count, height, width, channels).permute(0, 3, 1, 2)
+    found = rows.view(count, height, width, channels).permute(0, 3, 1, 2)
+    # no view: a rectifier may write over what is returned
+    return rows.new_empty(0).set_(rows.untyped_storage(), rows.storage_offset(), found.shape, found.stride())
 
 
 def _forward(self: _BatchNorm, input: Tensor) -> Tensor:
@@ -188,10 +191,5 @@ def narrow_norms(module: nn.Module) -> Iterator[None]:
         for one in module.modules()
         if isinstance(one, nn.BatchNorm2d) and type(one).forward is _BatchNorm.forward and "forward" not in vars(one)
     ]
-    for one in ours:
-        vars(one)["forward"] = MethodType(_forward, one)  # a method: a copy of the module gets its own
-    try:
+    with lent(ours, _forward):
         yield
-    finally:
-        for one in ours:
-            vars(one).pop("forward", None)

@@ -105,7 +105,7 @@ def mask_scores(
     with undisturbed(network.module), torch.no_grad():
         clean = ask(image)[0]
         if total >= _MANY and precision == "float32":
-            short = shortened(network, image, targets.place)
+            short = shortened(network, image, targets.place, total)
         in_chunks(total, run_piece, size=network.piece(chunk), task=task)
     return Scored(values, clean, {"precision": precision})
 

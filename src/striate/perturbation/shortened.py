@@ -12,7 +12,7 @@ from striate.network import Network
 __all__ = ["shortened"]
 
 
-def shortened(network: Network, image: Tensor, place: str | None) -> Callable[[Tensor], Tensor] | None:
+def shortened(network: Network, image: Tensor, place: str | None, pictures: int) -> Callable[[Tensor], Tensor] | None:
     """Return what does to pictures what the network does, in less time; None where its answers would be others.
 
     To make it takes as long as about ten pictures. Call it, and what it returns, within `running.undisturbed` and
@@ -22,6 +22,7 @@ def shortened(network: Network, image: Tensor, place: str | None) -> Callable[[T
         network: that is asked.
         image: (1, C, H, W), normalised: of the size of all pictures.
         place: layer whose output is asked for; None for the logits.
+        pictures: about how many will be asked for.
 
     Returns:
         From pictures (M, C, H, W) to (M, K), or (M, C, h, w) or (M, C) of the layer.
@@ -29,7 +30,8 @@ def shortened(network: Network, image: Tensor, place: str | None) -> Callable[[T
     if network.one_by_one:
         return None
     places = [] if place is None else [place]
-    short = lean.outputs(network.module, image, places, logits=place is None)
+    sparing = network.spares(image.shape[2:], pictures)
+    short = lean.outputs(network.module, image, places, logits=place is None, sparing=sparing)
     if short is None:
         return None
     layer = None if place is None else network.graph(*image.shape[2:]).layer(place)

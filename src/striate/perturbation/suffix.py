@@ -66,7 +66,7 @@ def suffix_scores(
         why = ""
         whole = _all(network, image, layer, targets)
         try:
-            after, output = _rest(network, image, layer, targets)
+            after, output = _rest(network, image, layer, targets, total)
             first = _laid(layer, changed(0, 1))
             wrong = apart(readout.read(after(first)), readout.read(whole(first)))
             if wrong > tolerance(network, "float32"):
@@ -99,13 +99,14 @@ def _laid(layer: Layer, replaced: Tensor) -> Tensor:
 _After = Callable[[Tensor], Tensor]  # from replaced outputs to the output that is read
 
 
-def _rest(network: Network, image: Tensor, layer: Layer, targets: Targets) -> tuple[_After, Tensor]:
+def _rest(network: Network, image: Tensor, layer: Layer, targets: Targets, total: int) -> tuple[_After, Tensor]:
     """Return what runs the operations after a layer alone, and the output of the unchanged picture.
 
     Raises:
         Unwritten: the network has no program.
     """
-    halves = halved(network.module, image, layer.address, targets.place)
+    sparing = network.spares(image.shape[2:], total)
+    halves = halved(network.module, image, layer.address, targets.place, sparing=sparing)
     asked = None if targets.place is None else network.graph(*image.shape[2:]).layer(targets.place)
     values = halves.until(image)
     given = values[halves.start]

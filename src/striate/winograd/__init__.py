@@ -1,0 +1,1 @@
+"""Convolutions of three by three with fewer multiplications. See `striate.winograd.convolution`."""

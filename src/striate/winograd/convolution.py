@@ -1,0 +1,199 @@
+"""Convolutions of three by three, of many channels, with 16 multiplications in place of 36: the same but for rounding.
+
+On a processor, in float32. What rounding does to the outputs is no more than what PyTorch's own convolution does, whose
+sums are longer. `compiled` does the work; numba, which it needs, is loaded with the first convolution.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from striate.threads import borders, in_threads
+
+__all__ = ["WORTH", "Kernels", "can", "convolve", "kernels", "suits", "weight_gradient"]
+
+WORTH = 2**38
+"""Multiply-adds of a whole job from which on it pays to load numba: about a second of work on two cores."""
+
+_FEWEST = 64  # channels in and out: of fewer, the sums before and behind take what the products spare
+_CHANNELS = 16  # of which they are a multiple
+_PIECE = 2**22  # multiply-adds that are worth waking a thread for
+_WEIGHTS = 2**13  # likewise, to make ready
+_NOTHING = np.zeros((0, 0, 0, 0), np.float32)
+
+
+@cache
+def _compiled() -> ModuleType | None:
+    """Return the compiled operations; None where there is no numba, or no processor for them."""
+    if importlib.util.find_spec("numba") is None:
+        return None
+    try:
+        from striate.winograd import compiled
+    except (ImportError, OSError, RuntimeError):  # numba does not go with this numpy, or has no place for its code
+        return None
+    return compiled if compiled.can() else None
+
+
+def can() -> bool:
+    """Tell whether numba is there, and a processor with what it needs; loads numba."""
+    return _compiled() is not None
+
+
+def suits(
+    weight: Tensor, *, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int], groups: int
+) -> bool:
+    """Tell whether a convolution may be done here, where `can`, and gains by it.
+
+    Args:
+        weight: (K, C / groups, h, w).
+        stride, padding, dilation: down and across.
+        groups: of the convolution.
+    """
+    return (
+        weight.dim() == 4
+        and weight.shape[2:] == (3, 3)
+        and all(count >= _FEWEST and count % _CHANNELS == 0 for count in weight.shape[:2])
+        and weight.dtype == torch.float32
+        and weight.device.type == "cpu"
+        and tuple(stride) == tuple(dilation) == (1, 1)
+        and groups == 1
+        and all(0 <= zeros <= 2 for zeros in padding)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Kernels:
+    """The kernels of a convolution, made ready (`kernels`).
+
+    Attributes:
+        products: (16, C * K) float32.
+        inputs: channels, C.
+        outputs: channels, K.
+    """
+
+    products: Tensor
+    inputs: int
+    outputs: int
+
+
+def kernels(weight: Tensor, *, turned: bool = False) -> Kernels:
+    """Make the weights of a convolution ready.
+
+    Args:
+        weight: (K, C, 3, 3) float32, for which `suits` says yes.
+        turned: for the way back, from outputs to inputs.
+    """
+    compiled = _compiled()
+    assert compiled is not None
+    laid = weight.detach().permute(0, 2, 3, 1) if turned else weight.detach().permute(1, 2, 3, 0)
+    inputs, outputs = laid.shape[0], laid.shape[3]
+    products = torch.empty(16, inputs * outputs)
+    given = laid.contiguous().numpy(), turned, products.numpy()
+    parts = min(torch.get_num_threads(), inputs * outputs // _WEIGHTS)
+    if parts < 2:
+        compiled.lay(*given)
+    else:
+        with in_threads(parts) as threads:
+            compiled.lay_in_parts(*given, borders(inputs, threads))
+    return Kernels(products, inputs, outputs)
+
+
+def convolve(
+    images: Tensor,
+    kernels: Kernels,
+    bias: Tensor | None = None,
+    *,
+    padding: Sequence[int],
+    added: Tensor | None = None,
+    low: float = -math.inf,
+    high: float = math.inf,
+) -> Tensor:
+    """Convolve maps, add up and clamp; no gradient is kept.
+
+    Args:
+        images: (N, C, H, W) float32.
+        kernels: of the convolution.
+        bias: (K,); None for zeros.
+        padding: rows of zeros above and below, columns on either side: at most 2.
+        added: (N, K, h, w), what is added.
+        low: the smallest number that comes out.
+        high: the largest.
+
+    Returns:
+        (N, K, h, w), channels last in memory. A number that is not finite spoils the three beside it in its tile, of
+        two by two, as well.
+
+    Raises:
+        ValueError: they are not of the channels or the size of the kernels and of what is added.
+
+    Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016, section 4.1.
+    """
+    compiled = _compiled()
+    assert compiled is not None
+    maps = _rows(images)
+    count, height, width, inputs = maps.shape
+    shape = count, kernels.outputs, height + 2 * padding[0] - 2, width + 2 * padding[1] - 2
+    if inputs != kernels.inputs or min(shape[2:]) < 1 or (added is not None and added.shape != shape):
+        raise ValueError(f"maps {tuple(images.shape)} for kernels from {kernels.inputs} channels to {kernels.outputs}.")
+    # no view: what is returned from within autograd may be written to by a rectifier
+    output = torch.empty(shape, memory_format=torch.channels_last)
+    found = output.permute(0, 2, 3, 1).numpy()
+    tiles = count * -(-found.shape[1] // 2) * -(-found.shape[2] // 2)
+    shift = np.zeros(kernels.outputs, np.float32) if bias is None else bias.detach().contiguous().numpy()
+    others = _NOTHING if added is None else _rows(added)
+    given = maps, kernels.products.numpy(), shift, np.float32(low), np.float32(high), others, *padding, found
+    parts = _parts(16 * tiles * kernels.inputs * kernels.outputs)
+    if parts < 2:
+        compiled.convolve(*given)
+    else:
+        with in_threads(parts) as threads:
+            compiled.convolve_in_parts(*given, borders(tiles, threads))
+    return output
+
+
+def weight_gradient(images: Tensor, gradient: Tensor, *, padding: Sequence[int]) -> Tensor:
+    """Return the gradient of a convolution's weights.
+
+    Args:
+        images: (N, C, H, W) float32, what was convolved.
+        gradient: (N, K, h, w), of what came out.
+        padding: as in `convolve`.
+
+    Returns:
+        (K, C, 3, 3), the same whatever the number of threads.
+    """
+    compiled = _compiled()
+    assert compiled is not None
+    maps, back = _rows(images), _rows(gradient)
+    if len(maps) != len(back):
+        raise ValueError(f"{len(maps)} maps and gradients of {len(back)}.")
+    if not back.size:
+        return torch.zeros(back.shape[3], maps.shape[3], 3, 3)
+    found = np.empty((3, 3, maps.shape[3], back.shape[3]), np.float32)
+    tiles = len(back) * -(-back.shape[1] // 2) * -(-back.shape[2] // 2)
+    parts = _parts(16 * tiles * maps.shape[3] * back.shape[3])
+    if parts < 2:
+        compiled.weight_gradient(maps, back, *padding, found)
+    else:
+        with in_threads(parts) as threads:
+            compiled.weight_gradient_in_parts(maps, back, *padding, found, threads)
+    return torch.from_numpy(found).permute(3, 2, 0, 1)
+
+
+def _rows(images: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """Return maps (N, C, H, W) as (N, H, W, C), one number behind the other in memory."""
+    rows: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = images.detach().permute(0, 2, 3, 1).contiguous().numpy()
+    return rows
+
+
+def _parts(multiply_adds: int) -> int:
+    return min(torch.get_num_threads(), multiply_adds // _PIECE)
