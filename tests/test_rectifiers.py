@@ -29,6 +29,10 @@ LEFT = {
     "clamp elsewhere": (lambda z: z.clamp(min=-1), "1 Clamp"),
     "maximum of two": (lambda z: torch.maximum(z, 2 * z), "1 Maximum"),
     "prelu": (nn.PReLU(), "1 PreluKernel"),
+    "in place on a view, which hides what it is": (
+        lambda z: functional.relu_(z.clone().view(4)).view(1, 4),
+        "1 CopySlices",
+    ),
 }
 INPUT = [-2.0, 3.0, 1.0, -1.0]
 WEIGHTS = [1.0, 2.0, -3.0, -4.0]  # what comes back at the rectifier

@@ -188,3 +188,65 @@ def test_half_precision_and_double_run_in_their_own_type(images):
         found = striate.lenses.integrated_gradients(network, images, 1, steps=4)
         assert found.recipe.dtype == str(dtype).removeprefix("torch.")
         assert torch.isfinite(found.scores).all()
+
+
+class Counted(Small):
+    """A network with buffers that a script of it writes into: one in place, one that is another tensor afterwards."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(1))
+        self.register_buffer("last", torch.zeros(1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.seen += 1
+        self.last = images.mean().reshape(1)
+        return self.head(self.second(self.norm(self.first(images)).relu()).relu().mean((2, 3)))
+
+
+class Around(nn.Module):
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.inner(images)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit")
+@pytest.mark.parametrize("training", [False, True])
+def test_scripts_are_run_and_put_back(images, training):
+    plain = Counted().eval()
+    scripted = torch.jit.script(Counted()).train(training)
+    for module in (scripted, Around(scripted).train(training)):
+        kept = {name: value.clone() for name, value in module.state_dict().items()}
+        network = striate.Network(module, SPEC)
+        torch.testing.assert_close(network(images), plain(images).detach())
+        if module is not scripted:
+            found = striate.lenses.saliency(network, images, 1, rule="guided")
+            expected = striate.lenses.saliency(striate.Network(plain, SPEC), images, 1, rule="guided")
+            torch.testing.assert_close(found.scores, expected.scores)
+        assert {name: value.tolist() for name, value in module.state_dict().items()} == {
+            name: value.tolist() for name, value in kept.items()
+        }
+        assert all(part.training == training for part in module.modules())
+        assert all(weight.requires_grad for weight in module.parameters())
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit")
+def test_frozen_scripts_are_run(images):
+    """They have no training flag and no weights, only numbers in their code."""
+    frozen = torch.jit.freeze(torch.jit.script(Small().eval()))
+    torch.testing.assert_close(striate.Network(frozen, SPEC)(images), Small().eval()(images).detach())
+
+
+def test_a_network_whose_weights_have_no_shape_yet_is_refused_until_it_was_run(images):
+    module = nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.ReLU(), nn.Flatten(), nn.LazyLinear(3))
+    network = striate.Network(module, SPEC)
+    message = r"8 of the network's weights and buffers have no shape yet \(first: 0\.weight\).*module\(images\)"
+    for look in (network.graph, lambda: network(images), lambda: striate.lenses.saliency(network, images, 1)):
+        with pytest.raises(NetworkError, match=message):
+            look()
+    assert module.training
+    module(images)
+    assert striate.lenses.saliency(network, images, 1).scores.any()

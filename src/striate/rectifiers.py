@@ -8,7 +8,7 @@ What rectifiers let through on the way forward is seen likewise, below autograd 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from striate.errors import RuleError
 from striate.running import Watcher
+from striate.strided import gradient_at, nodes
 
 __all__ = ["Rectified", "Rule", "backward", "rectified", "waking"]
 
@@ -39,10 +40,10 @@ def backward(scores: Tensor, leaf: Tensor, rule: Rule = "gradient") -> tuple[Ten
     handles = []
     try:
         if rule != "gradient":
-            for node in _nodes(scores.grad_fn):
+            for node in nodes(scores.grad_fn):
                 if _is_rectifier(node):
                     handles.append(node.register_hook(_guided if rule == "guided" else _deconvnet))
-                elif (kind := node.name().removesuffix("0").removesuffix("1").removesuffix("Backward")) in _OTHERS:
+                elif (kind := _kind(node)) in _OTHERS:
                     passed[kind] += 1
             rectifiers = len(handles)
             if not rectifiers:
@@ -52,7 +53,7 @@ def backward(scores: Tensor, leaf: Tensor, rule: Rule = "gradient") -> tuple[Ten
                     f"{f' (there are {others})' if others else ''}. "
                     "It would be the plain gradient: use rule='gradient'."
                 )
-        (found,) = torch.autograd.grad(scores.sum(), leaf, allow_unused=True)
+        found = gradient_at(scores.sum(), leaf)
     finally:
         for handle in handles:
             handle.remove()
@@ -70,7 +71,7 @@ def waking(scores: Tensor, leaf: Tensor) -> Tensor:
 
     Source: lucid, `overrides/redirected_relu_grad.py`.
     """
-    handles = [node.register_hook(_woken) for node in _nodes(scores.grad_fn) if _is_rectifier(node)]
+    handles = [node.register_hook(_woken) for node in nodes(scores.grad_fn) if _is_rectifier(node)]
     try:
         (found,) = torch.autograd.grad(scores.sum(), leaf, allow_unused=True)
     finally:
@@ -82,20 +83,14 @@ def waking(scores: Tensor, leaf: Tensor) -> Tensor:
 # names of autograd's nodes: the same whether a rectifier is a module, a function, in place or shared
 _OTHERS = frozenset(
     "Gelu Silu Hardswish Hardsigmoid Elu LeakyRelu PreluKernel Mish Softplus Tanh Sigmoid Celu Hardtanh Clamp ClampMin "
-    "Threshold LogSigmoid Maximum Minimum Where RreluWithNoise Abs Hardshrink Softshrink".split()
+    "Threshold LogSigmoid Maximum Minimum Where RreluWithNoise Abs Hardshrink Softshrink "
+    "CopySlices".split()  # an operation in place on a part of a tensor, which may be a rectifier: autograd hides it
 )
 
 
-def _nodes(root: Any) -> Iterator[Any]:
-    """Walk the autograd graph, each node once."""
-    seen, stack = set(), [root]
-    while stack:
-        node = stack.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        yield node
-        stack.extend(following for following, _ in node.next_functions)
+def _kind(node: Any) -> str:
+    name: str = node.name().rpartition("::")[2]
+    return name.removesuffix("0").removesuffix("1").removesuffix("Backward")
 
 
 def _is_rectifier(node: Any) -> bool:

@@ -11,6 +11,8 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.errors import NetworkError, StriateError
@@ -28,16 +30,20 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
 
     Afterwards every training flag, every ``requires_grad`` and every buffer is as it was, after an
     exception too. Inside, gradients can be taken even where the caller is in inference mode.
+
+    Raises:
+        NetworkError: some of its weights have no shape yet (lazy modules that were never run).
     """
     with _locks_guard:
         lock = _locks.setdefault(module, threading.RLock())
     with lock, ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         parts = list(module.modules())  # one walk: this stands before every piece of a batch
+        _check_shaped(module, parts)
         if any(getattr(part, "_compiled_call_impl", None) is not None for part in parts):
             # a compiled forward pass calls no hooks
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        training = [part for part in parts if part.training]
+        training = [part for part in parts if getattr(part, "training", False)]  # frozen scripts have no flag
         # weights made in inference mode have no flag that could be set
         weights = [weight for part in parts for weight in part._parameters.values() if weight is not None]
         learning = [weight for weight in weights if weight.requires_grad and not weight.is_inference()]
@@ -50,6 +56,18 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
             weight.requires_grad_(False)
         yield
     relieve()
+
+
+def _check_shaped(module: nn.Module, parts: list[nn.Module]) -> None:
+    """Refuse a network whose weights are made when it first runs: looking at it would be what shapes it."""
+    if not any(isinstance(part, LazyModuleMixin) for part in parts):
+        return
+    tensors = [*module.named_parameters(), *module.named_buffers()]
+    if unshaped := [name for name, tensor in tensors if is_lazy(tensor)]:
+        raise NetworkError(
+            f"{len(unshaped)} of the network's weights and buffers have no shape yet (first: {unshaped[0]}): it has "
+            "lazy modules and was never run. Run it once on a batch of pictures, as in module(images), then look at it."
+        )
 
 
 def _restore_flags(training: list[nn.Module]) -> None:
@@ -144,7 +162,7 @@ def _restore_buffers(kept: list[_Kept]) -> None:
                     values = kind.values() if values is None else values
                     with torch.inference_mode(buffer.is_inference()):
                         buffer.copy_(values[place])
-                if holder.get(name) is not buffer:
+                if name not in holder or holder[name] is not buffer:  # what scripts hold theirs in knows no more
                     holder[name] = buffer
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from striate import halves, lean
 from striate.errors import NetworkError, OptionError
 from striate.network import Network
+from striate.norms import still_norms
 from striate.rectifiers import Rule, backward
 from striate.running import first_tensor, run, undisturbed, with_first_tensor
 from striate.streaming import in_chunks
@@ -123,7 +124,8 @@ def activations(network: Network, images: Tensor, places: Sequence[str], *, logi
 
     with undisturbed(network.module), torch.no_grad():
         if lean.pays(network.module, images):
-            ready = lean.outputs(network.module, images, wanted, logits=logits)
+            sparing = network.spares(images.shape[2:], len(images))
+            ready = lean.outputs(network.module, images, wanted, logits=logits, sparing=sparing)
         in_chunks(len(images), run_piece, size=network.piece(), task="activations")
     return Tapped({place: outputs[place] for place in wanted}, torch.cat(final) if logits else None)
 
@@ -242,7 +244,8 @@ def gradient(
 
     with undisturbed(network.module):
         if at is not None and lean.pays(network.module, images):
-            short = halves.sloped(network.module, images, at, targets.place, rule, check)
+            sparing = network.spares(images.shape[2:], len(images))
+            short = halves.sloped(network.module, images, at, targets.place, rule, check, sparing=sparing)
         in_chunks(len(images), run_piece, size=network.piece(chunk), task=rule)
     return pieces[0] if len(pieces) == 1 else _joined(pieces)
 
@@ -266,7 +269,9 @@ def _gradient(
 ) -> Gradient:
     graph = network.graph(*images.shape[2:])
     if short is None:
-        leaf, output = _forward(network, images, targets.place, at)
+        # not where a part runs without gradients: there attention would go another way inside the block
+        with still_norms() if at is None else nullcontext():
+            leaf, output = _forward(network, images, targets.place, at)
     else:
         leaf, output = _short_forward(short, images, alone=targets.place == at)
     with torch.enable_grad():
