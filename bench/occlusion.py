@@ -32,6 +32,7 @@ NETWORKS = {
 }
 SHARE = 0.7  # of the limit, against plain batched inference
 BATCHES = (4, 8, 16, 32)
+_LONG = 12.0  # seconds
 
 
 def run(*, quick: bool = False) -> Table:
@@ -44,8 +45,9 @@ def run(*, quick: bool = False) -> Table:
         "patches into one buffer in place, channels last, with its best batch, chosen on 40 patches. The limit is the "
         "number of multiply-adds of the whole network over that of the values which a patch really changes, counted "
         "by comparing every convolution's output with and without the patch, for 24 patches. It can be passed: "
-        "windows stay in the cache, whole maps do not. The error is the largest difference from plain inference, "
-        "relative to the largest drop.",
+        "windows stay in the cache, whole maps do not, and convolutions of three by three take fewer multiplications. "
+        "The first time in a process compiled code is loaded. The error is the largest difference from plain "
+        "inference, relative to the largest drop.",
         ("network", "what", "seconds", "times as fast as Captum", "as plain", "limit", "error"),
     )
     if not quick:
@@ -85,9 +87,12 @@ def _one(name: str, table: Table) -> None:
         def ours(precision: str = precision) -> striate.results.Heatmap:
             return lenses.occlusion(net, image, target, patch=PATCH, stride=STRIDE, precision=precision)
 
-        lenses.occlusion(net, image, target, patch=64, stride=64, precision=precision)  # warm
         found: list[striate.results.Heatmap] = []
-        seconds[label] = _took(lambda call=ours, found=found: found.append(call()))
+        call = lambda run=ours, found=found: found.append(run())  # noqa: E731
+        first = _took(call, once=True)
+        if precision == "float32":
+            seconds[f"{label}, the first time"] = first
+        seconds[label] = _took(call)
         wrong = (found[0].native.flatten() - drops[0]).abs().max() / drops[0].abs().max()
         error[label] = f"{float(wrong):.1e}"
     limit = _limit(ordered, image, black)
@@ -100,7 +105,7 @@ def _one(name: str, table: Table) -> None:
                 f"{took:.2f}",
                 f"{seconds['Captum'] / took:.2f}",
                 f"{seconds[base] / took:.2f}",
-                f"{limit:.2f}" if label.startswith("occlusion") else "",
+                f"{limit:.2f}" if label in error else "",
                 error.get(label, ""),
             )
         )
@@ -131,10 +136,12 @@ def _half(module: nn.Module) -> nn.Module:
     return deepcopy(module).bfloat16()
 
 
-def _took(call: Callable[[], object]) -> float:
+def _took(call: Callable[[], object], *, once: bool = False) -> float:
+    """Return the seconds of a call; the better of two where one takes little, as other work then weighs more."""
     start = time.perf_counter()
     call()
-    return time.perf_counter() - start
+    spent = time.perf_counter() - start
+    return spent if once or spent > _LONG else min(spent, _took(call, once=True))
 
 
 def _corners() -> list[tuple[int, int]]:

@@ -187,3 +187,27 @@ class Constants(Odd):
 
 def test_numbers_stay_numbers(image):
     assert scored(Constants(), image, incremental=True).details["opened"].get("mul") is None
+
+
+class Unseen(nn.Module):
+    """A convolution with a stride, which does not see every pixel, enlarged; what follows tells places apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = nn.Conv2d(2, 4, 1, stride=2), nn.Conv2d(4, 3, 3, padding=1)
+        self.noise = nn.Parameter(torch.randn(12, 14))
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = functional.interpolate(self.first(images), scale_factor=2, mode="nearest") * self.noise
+        return self.second(maps).sin().mean((2, 3))
+
+
+def test_patches_that_change_nothing():
+    image = torch.randn(1, 2, 12, 14, generator=torch.Generator().manual_seed(2))
+    network = striate.Network(Unseen().eval(), striate.InputSpec(2, 12, 14, mean=(0.5,), std=(0.25,)))
+    boxes = torch.tensor([(row, column, row + 1, column + 1) for row in (1, 5) for column in (3, 7)])
+    _, targets, _ = spread(network, image, [0, 1])
+    found = patch_scores(network, image, Patches(boxes, torch.full_like(image[0], -2.0)), targets)
+    assert found.details["incremental"], found.details.get("why")
+    torch.testing.assert_close(found.values, found.clean.expand(4, -1), rtol=0, atol=1e-6)

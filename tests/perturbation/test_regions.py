@@ -59,8 +59,14 @@ def test_a_window_at_the_edge_is_moved_inside():
 
 
 def test_joined_windows_hold_both():
-    joined = Axis(np.array([2, 8]), 3, 12).joined(Axis(np.array([4, 5]), 2, 12))
+    joined = Axis(np.array([2, 8]), np.array([4, 10]), 12).joined(Axis(np.array([4, 5]), np.array([5, 6]), 12))
     assert (joined.starts.tolist(), joined.size) == ([2, 5], 6)
+
+
+def test_a_window_is_enlarged_as_a_whole_though_nothing_changes_in_it():
+    between = Axis.of(np.array([1, 3]), np.array([1, 3]), 8).slid(1, 2, 0, 1, 4)  # pixels that stride 2 does not see
+    assert (between.size, between.scaled(2).size) == (1, 2)
+    assert between.scaled(2).starts.tolist() == (2 * between.starts).tolist()
 
 
 @pytest.mark.parametrize("dims", [(-2, -1), (-3, -2)])
@@ -69,7 +75,7 @@ def test_windows_are_set_into_the_map_around_them(dims):
     shape = (1, 3, 9, 8) if dims == (-2, -1) else (1, 9, 8, 3)
     clean = torch.randn(shape, generator=generator)
     tops, lefts = np.array([0, 2, 5]), np.array([1, 4, 0])
-    region = Region(Axis(tops, 4, 9), Axis(lefts, 3, 8))
+    region = Region(Axis(tops, tops + 3, 9), Axis(lefts, lefts + 2, 8))
     part = Part(torch.randn((3, 3, 4, 3) if dims == (-2, -1) else (3, 4, 3, 3), generator=generator), region, dims)
     around = Around.of(clean, dims, (1, 1, 2, 2), 0.5)
     target = gathered(around, tops - 1, lefts - 2, 6, 7)

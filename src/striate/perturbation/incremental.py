@@ -11,12 +11,15 @@ Source: Nakandala, Kumar and Papakonstantinou 2019 (Krypton), doi:10.1145/329986
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from striate.perturbation.filling import Norm, fill
 from striate.perturbation.following import follow
 from striate.perturbation.parts import Around, Part, gathered, pasted
 from striate.perturbation.regions import Region, Starts
@@ -47,7 +50,14 @@ class Watch:
 
 
 def respond_to_patches(
-    program: Program, end: int, pictures: Tensor, region: Region, watch: Watch, around: dict[Any, Around]
+    program: Program,
+    end: int,
+    pictures: Tensor,
+    region: Region,
+    watch: Watch,
+    around: dict[Any, Around],
+    *,
+    compiled: bool = False,
 ) -> Tensor:
     """Return a value of the program for M pictures that differ from its own within windows.
 
@@ -58,11 +68,12 @@ def respond_to_patches(
         region: where they lie.
         watch: notes what was done.
         around: keeps unchanged maps between calls.
+        compiled: put windows together in machine code, where `filling.can_fill`.
 
     Raises:
         Unfollowable: a step mixes pictures.
     """
-    run = _Run(program, len(pictures), watch, around)
+    run = _Run(program, len(pictures), watch, around, compiled=compiled)
     run.parts[0] = Part(pictures, region, (-2, -1))
     return run.until(end)
 
@@ -83,8 +94,11 @@ def respond_to_values(program: Program, start: int, end: int, values: Tensor) ->
 class _Run:
     """One run over M changed pictures."""
 
-    def __init__(self, program: Program, count: int, watch: Watch, around: dict[Any, Around]) -> None:
+    def __init__(
+        self, program: Program, count: int, watch: Watch, around: dict[Any, Around], *, compiled: bool = False
+    ) -> None:
         self.program = program
+        self.compiled = compiled
         self.count = count
         self.watch = watch
         self.around = around
@@ -185,10 +199,35 @@ class _Run:
             and np.array_equal(columns.starts, lefts)
         ):
             return part.tensor
-        key = (index, part.dims, padding, value)
+        around = self._around(index, part.dims, padding, value)
+        if not self.compiled or part.tensor.dtype != torch.float32:
+            return _set_in(around, part, begin, size)
+        changed = part.rows_first()
+        changed = changed.reshape(*changed.shape[:3], -1)
+        start = tops + around.top, lefts + around.left
+        piece = changed, rows.starts - tops, columns.starts - lefts
+        return _arranged(fill(around.rows, start, size, [piece]), around)
+
+    def filled(self, out: int, region: Region, pieces: Sequence[int], norm: Norm) -> Tensor:
+        around = self._around(out, (-2, -1), (0, 0, 0, 0), 0.0)
+        begin, size = region.place
+        none = np.zeros_like(begin[0])
+        given = []
+        for index in pieces:
+            if index in self.parts:
+                part = self.parts[index]
+                offset = part.region.rows.starts - begin[0], part.region.columns.starts - begin[1]
+                given.append((part.rows_first(), *offset))
+            else:
+                channels = self.program.values[index].shape[1]
+                given.append((around.rows.new_empty(self.count, 0, 0, channels), none, none))
+        return fill(around.rows, begin, size, given, norm).permute(0, 3, 1, 2)
+
+    def _around(self, index: int, dims: tuple[int, int], padding: tuple[int, int, int, int], value: float) -> Around:
+        key = (index, dims, padding, value)
         if key not in self.around:
-            self.around[key] = Around.of(self.program.values[index], part.dims, padding, value)
-        return _set_in(self.around[key], part, begin, size)
+            self.around[key] = Around.of(self.program.values[index], dims, padding, value)
+        return self.around[key]
 
     def constant(self, tensor: Tensor, region: Region, dims: tuple[int, int]) -> Tensor:
         if all(tensor.dim() < -dim or tensor.shape[dim] == 1 for dim in dims):

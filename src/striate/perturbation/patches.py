@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +9,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from striate.errors import OptionError
+from striate.errors import OptionError, StriateError
+from striate.files import one_line
 from striate.folding import folded
 from striate.fusing import fused
 from striate.network import Network
+from striate.perturbation.filling import can_fill
+from striate.perturbation.grouping import alike
 from striate.perturbation.incremental import Unfollowable, Watch, respond_to_patches, respond_to_values
 from striate.perturbation.parts import Around, gathered
 from striate.perturbation.precision import Precision, arithmetic, tolerance
 from striate.perturbation.readout import Readout, Scored, apart
 from striate.perturbation.regions import Axis, Region, Starts
+from striate.perturbation.stacking import stacked
+from striate.products import with_products
 from striate.program import Program, Unwritten
 from striate.recording import record
 from striate.running import undisturbed
@@ -123,16 +127,12 @@ def patch_scores(
     if chunk is not None and chunk < 1:
         raise OptionError(f"chunk must be at least 1, got {chunk}.")
     trial = Trial(network, image.contiguous(memory_format=torch.channels_last), patches, targets)
-    groups = _neighbours(patches.boxes, chunk or _windows_at_once(network))
-    order = np.concatenate(groups)
     details: dict[str, Any] = {"incremental": False, "precision": precision}
     with undisturbed(network.module), torch.no_grad():
-        clean = trial.readout.read(respond(network, trial.image, targets.place))[0]
-        values = torch.empty(len(patches), len(clean))
-        exact = None
-        probe = order[np.unique(np.linspace(0, len(order) - 1, 3).astype(int))]
+        clean = exact = None
+        probe = np.unique(np.linspace(0, len(patches) - 1, 3).astype(int))
         if precision != "float32":
-            exact = trial.plainly(probe)
+            clean, exact = trial.clean(), trial.plainly(probe)
         with arithmetic(image, precision):
             if incremental and not network.one_by_one:
                 details["why"] = trial.follow_from(probe, tolerance(network, precision))
@@ -141,12 +141,15 @@ def patch_scores(
                 found = trial.follow(probe) if details["incremental"] else trial.plainly(probe)
                 details["rounding"] = float((found - exact).abs().max())
 
+            if clean is None:
+                clean = trial.clean()
+            values = torch.empty(len(patches), len(clean))
             if details["incremental"]:
-                trial.follow_all(groups, values, task)
+                trial.follow_all(chunk or _windows_at_once(network), values, task)
             else:
 
                 def run_piece(start: int, stop: int) -> None:
-                    values[torch.from_numpy(order[start:stop])] = trial.plainly(order[start:stop])
+                    values[start:stop] = trial.plainly(np.arange(start, stop))
 
                 in_chunks(len(patches), run_piece, size=network.piece(chunk), task=task)
     if details["incremental"]:
@@ -159,36 +162,6 @@ def patch_scores(
 def _windows_at_once(network: Network) -> int:
     """Return how many windows to work on at a time: they are small, and take the place of a few pictures."""
     return 32 if network.device.type == "cpu" else 256
-
-
-def _neighbours(boxes: Tensor, at_most: int) -> list[Starts]:
-    """Cut patches into groups of neighbours.
-
-    Windows of one group all get the size of the largest. Those of neighbours are alike: the same part of them
-    falls over the same edge of a map.
-
-    Args:
-        boxes: (M, 4).
-        at_most: patches in a group.
-    """
-    tops, lefts = boxes[:, 0].cpu().numpy(), boxes[:, 1].cpu().numpy()
-    bands = max(1, round(float(np.sqrt(len(boxes) / at_most))))
-    groups: list[Starts] = []
-    for band in _split(np.argsort(tops, kind="stable"), tops, bands):
-        strips = -(-len(band) // at_most)
-        for strip in _split(band[np.argsort(lefts[band], kind="stable")], lefts, strips):
-            groups += np.array_split(strip, -(-len(strip) // at_most))
-    return groups
-
-
-def _split(order: Starts, values: Starts, parts: int) -> list[Starts]:
-    """Cut sorted indices into about equal parts, never between two of the same value."""
-    steps = np.flatnonzero(np.diff(values[order])) + 1
-    if not len(steps):
-        return [order]
-    wanted = np.arange(1, parts) * len(order) / parts
-    cuts = np.unique(np.array([steps[np.abs(steps - at).argmin()] for at in wanted], dtype=int))
-    return [part for part in np.split(order, cuts) if len(part)]
 
 
 class Trial:
@@ -205,6 +178,7 @@ class Trial:
         self.sources = (Around.of(image, (-2, -1), unpadded, 0.0), Around.of(fill, (-2, -1), unpadded, 0.0))
         self.watch, self.around = Watch(), dict[Any, Around]()
         self.program: Program | None = None
+        self.compiled = False  # windows are put together in machine code, which takes a second to load
         self.end = self.waist = 0  # numbers of the value that is asked for, and of the vector that leads to it
 
     def pictures(self, chosen: Starts) -> Tensor:
@@ -214,6 +188,12 @@ class Trial:
     def plainly(self, chosen: Starts) -> Tensor:
         """Return scores (m, T) by running the network on whole pictures."""
         return self.readout.read(respond(self.network, self.pictures(chosen), self.targets.place))
+
+    def clean(self) -> Tensor:
+        """Return the scores (T,) of the unchanged picture, which `follow_from` has run already."""
+        if self.program is None:
+            return self.readout.read(respond(self.network, self.image, self.targets.place))[0]
+        return self._scored(self.program.values[self.end])[0]
 
     def follow_from(self, probe: Starts, at_most: float) -> str:
         """Write down the network's program, and try it on a few patches; return what stands against using it.
@@ -227,7 +207,11 @@ class Trial:
             program = record(self.network.module, self.image, self.pictures(probe[:1]), places)
             self.end = program.places[places[0]] if places else program.output
             ends = [program.output, *program.places.values()]
-            self.program = fused(folded(program, ends), ends)
+            sparing = self.network.spares(self.image.shape[2:], len(self.patches))
+            self.program = with_products(fused(folded(program, ends), ends, sparing=sparing))
+            self.compiled = sparing and can_fill(self.image)
+            if self.compiled:
+                self.program = stacked(self.program, ends)
             waist = self.program.waist(0, self.end)
             self.waist = self.end if waist is None else waist
             found = self.follow(probe)
@@ -236,13 +220,19 @@ class Trial:
         except torch.OutOfMemoryError:
             self.around.clear()
             return "there is no memory for all that the network makes of the unchanged picture"
+        except StriateError:
+            raise
+        except Exception as error:  # whatever a stranger's network raises on windows: whole pictures remain
+            return f"it fails on windows ({one_line(error)})"
         expected = self.plainly(probe)
         self.watch = Watch()
         wrong = apart(found, expected)
         return f"windows alone give other scores (by {wrong:.1e} of the largest)" if wrong > at_most else ""
 
-    def follow_all(self, groups: Sequence[Starts], values: Tensor, task: str) -> None:
-        """Write the scores of all patches into `values` (M, T)."""
+    def follow_all(self, at_most: int, values: Tensor, task: str) -> None:
+        """Write the scores of all patches into `values` (M, T), so many patches at a time."""
+        assert self.program is not None
+        groups = alike(self.program, self.waist, self.patches.boxes, at_most)
         waiting: list[tuple[Starts, Tensor]] = []
 
         def finish() -> None:
@@ -270,7 +260,9 @@ class Trial:
         source = Around.of(fill, (-2, -1), (0, 0, 0, 0), 0.0)
         region = patches.region(np.arange(len(patches)))
         windows = patches.windows(self.sources[0], source, np.arange(len(patches)), region)
-        found = respond_to_patches(self.program, self.waist, windows, region, self.watch, self.around)
+        found = respond_to_patches(
+            self.program, self.waist, windows, region, self.watch, self.around, compiled=self.compiled
+        )
         return self.network.logits(respond_to_values(self.program, self.waist, self.end, found))
 
     def follow(self, chosen: Starts) -> Tensor:
@@ -285,7 +277,10 @@ class Trial:
     def _read(self, output: Tensor) -> Tensor:
         """Return scores (m, T), from the waist of the network on."""
         assert self.program is not None
-        output = respond_to_values(self.program, self.waist, self.end, output)
+        return self._scored(respond_to_values(self.program, self.waist, self.end, output))
+
+    def _scored(self, output: Tensor) -> Tensor:
+        """Return scores (m, T) from what the network, or the layer, gives."""
         if self.targets.place is None:
             return self.readout.read(self.network.logits(output))
         layer = self.network.graph(*self.image.shape[2:]).layer(self.targets.place)
@@ -297,7 +292,9 @@ class Trial:
         region = self.patches.region(chosen)
         windows = self.patches.windows(*self.sources, chosen, region)
         try:
-            return respond_to_patches(self.program, self.waist, windows, region, self.watch, self.around)
+            return respond_to_patches(
+                self.program, self.waist, windows, region, self.watch, self.around, compiled=self.compiled
+            )
         except torch.OutOfMemoryError:
             if len(chosen) == 1:
                 raise

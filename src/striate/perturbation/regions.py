@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,28 +17,39 @@ Starts = NDArray[np.int64]
 class Axis:
     """M windows of one size along one axis of a map, all of them within it.
 
+    What changes is known exactly, though windows have one size: what the next operation changes grows from the
+    first, not from the second.
+
     Attributes:
-        starts: (M,), first row (or column) of each.
-        size: of all of them.
+        firsts: (M,), first changed row (or column) of each.
+        lasts: (M,), last changed row; before the first where nothing changes.
         length: of the map.
     """
 
-    starts: Starts
-    size: int
+    firsts: Starts
+    lasts: Starts
     length: int
 
     @classmethod
-    def of(cls, starts: Starts, ends: Starts, length: int) -> Axis:
-        """Take the smallest common size that covers all windows, moved so that each lies within the map.
+    def of(cls, firsts: Starts, lasts: Starts, length: int) -> Axis:
+        """Leave away what lies beyond the map.
 
         Args:
-            starts: (M,), first changed row of each.
-            ends: (M,), last changed row; before the first where nothing changes.
+            firsts: (M,), first changed row of each.
+            lasts: (M,), last changed row; before the first where nothing changes.
             length: of the map.
         """
-        first = np.clip(starts, 0, length - 1)
-        size = max(1, int((np.clip(ends, 0, length - 1) - first).max()) + 1)
-        return cls(np.minimum(first, length - size), size, length)
+        return cls(np.clip(firsts, 0, length - 1), np.clip(lasts, 0, length - 1), length)
+
+    @cached_property
+    def size(self) -> int:
+        """The smallest size that holds what changes in each."""
+        return max(1, int((self.lasts - self.firsts).max()) + 1)
+
+    @cached_property
+    def starts(self) -> Starts:
+        """First row of each window, (M,), moved so that all of it lies within the map."""
+        return np.minimum(self.firsts, self.length - self.size)
 
     @property
     def whole(self) -> bool:
@@ -47,27 +59,25 @@ class Axis:
     def slid(self, kernel: int, stride: int, padding: int, dilation: int, length: int) -> Axis:
         """Return what changes in the output, `length` long, of an operation that slides a window."""
         reach = (kernel - 1) * dilation
-        first = -((reach - padding - self.starts) // stride)  # ceiling of (start + padding - reach) / stride
-        last = (self.starts + self.size - 1 + padding) // stride
-        return Axis.of(first, last, length)
+        firsts = -((reach - padding - self.firsts) // stride)  # ceiling of (first + padding - reach) / stride
+        return Axis.of(firsts, (self.lasts + padding) // stride, length)
 
     def joined(self, other: Axis) -> Axis:
-        """Return windows that hold those of both."""
-        first = np.minimum(self.starts, other.starts)
-        last = np.maximum(self.starts + self.size, other.starts + other.size) - 1
-        return Axis.of(first, last, self.length)
+        """Return windows that hold what changes in both."""
+        return Axis(np.minimum(self.firsts, other.firsts), np.maximum(self.lasts, other.lasts), self.length)
 
     def all(self) -> Axis:
         """Return windows that are the whole map."""
-        return Axis(np.zeros_like(self.starts), self.length, self.length)
+        return Axis(np.zeros_like(self.firsts), np.full_like(self.lasts, self.length - 1), self.length)
 
     def shifted(self, by: int, length: int) -> Axis:
         """Return the same windows in a map that was padded (or cut, below zero) by so much before its start."""
-        return Axis.of(self.starts + by, self.starts + self.size - 1 + by, length)
+        return Axis.of(self.firsts + by, self.lasts + by, length)
 
     def scaled(self, factor: int) -> Axis:
         """Return the windows in a map that is `factor` times as long, every element repeated."""
-        return Axis(self.starts * factor, self.size * factor, self.length * factor)
+        lasts = np.maximum(self.firsts, self.lasts)  # a window has an element, though nothing may change
+        return Axis(self.firsts * factor, lasts * factor + factor - 1, self.length * factor)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-from striate.fusing import NAME
+from striate.fusing import NAME as CONVOLUTION
 from striate.perturbation.following.changes import Changes, Found, Rule
 from striate.perturbation.following.elementwise import along, layer_normalised, normalised, pointwise
 from striate.perturbation.following.reducing import averaged, multiplied
@@ -21,6 +21,7 @@ from striate.perturbation.following.reordering import (
     selected,
     sliced,
     split,
+    stacked,
     unsqueezed,
     viewed,
 )
@@ -31,6 +32,8 @@ from striate.perturbation.following.sliding import (
     fused_convolved,
     max_pooled,
 )
+from striate.perturbation.stacking import NAME as STACK
+from striate.products import NAME as PRODUCT
 from striate.program import Step
 
 __all__ = ["Changes", "follow"]
@@ -51,7 +54,7 @@ def follow(step: Step, changes: Changes) -> Found:
 
 _RULES: dict[str, Rule] = {
     "convolution": convolved,
-    NAME: fused_convolved,
+    CONVOLUTION: fused_convolved,
     "max_pool2d_with_indices": max_pooled,
     "avg_pool2d": average_pooled,
     "_adaptive_avg_pool2d": adaptively_pooled,
@@ -65,6 +68,7 @@ _RULES: dict[str, Rule] = {
     "mean": averaged,
     "sum": averaged,
     "cat": concatenated,
+    STACK: stacked,
     "constant_pad_nd": padded,
     "upsample_nearest2d": enlarged,
     "view": viewed,
@@ -86,6 +90,7 @@ _RULES: dict[str, Rule] = {
     "lift_fresh": kept,
     "addmm": multiplied,
     "mm": multiplied,
+    PRODUCT: multiplied,
 }
 # element by element, though PyTorch does not tag them so
 _POINTWISE = frozenset("hardswish hardsigmoid hardtanh threshold _prelu_kernel log_sigmoid_forward".split())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from torch import Tensor
 
+from striate.perturbation.filling import Norm
 from striate.perturbation.parts import Part
 from striate.perturbation.regions import Region, Starts
 from striate.program import Step
@@ -36,6 +37,16 @@ class Changes(Protocol):
         value: float = 0.0,
     ) -> Tensor:
         """Return windows of a changed value, in its own order of dimensions, with the unchanged map around it."""
+
+    def filled(self, out: int, region: Region, pieces: Sequence[int], norm: Norm) -> Tensor:
+        """Return windows of a value, (M, C, h, w): maps put together by their channels, and what changes normalised.
+
+        Args:
+            out: number of the value.
+            region: its windows.
+            pieces: numbers of the maps.
+            norm: what is done to each number.
+        """
 
     def constant(self, tensor: Tensor, region: Region, dims: tuple[int, int]) -> Tensor:
         """Return windows of what is the same for all pictures, (1, ...), as (M, ...); itself where all places are."""

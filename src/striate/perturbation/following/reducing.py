@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from striate.perturbation.following.changes import Changes, Found, alike, called, from_end, of_one
 from striate.perturbation.parts import Part
+from striate.products import NAME
 from striate.program import Ref, Step
 
 __all__ = ["averaged", "multiplied"]
@@ -33,8 +34,7 @@ def averaged(step: Step, changes: Changes, index: int, part: Part) -> Found:
 
 def multiplied(step: Step, changes: Changes) -> Found:
     """A matrix product of vectors of channels, one for each place."""
-    given = step.arguments
-    left = given["mat1" if step.name == "addmm" else "self"]
+    left = step.args[0] if step.name == NAME else step.arguments["mat1" if step.name == "addmm" else "self"]
     if not isinstance(left, Ref) or step.inputs != (left.index,):  # weights, or what is added, change as well
         return None
     part = changes.part(left.index)

@@ -19,6 +19,7 @@ from striate.perturbation.following.changes import (
 )
 from striate.perturbation.parts import Part
 from striate.perturbation.regions import Region
+from striate.perturbation.stacking import Stacked
 from striate.program import Step
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "selected",
     "sliced",
     "split",
+    "stacked",
     "unsqueezed",
     "viewed",
 ]
@@ -172,6 +174,17 @@ def concatenated(step: Step, changes: Changes) -> Found:
         for index in indices
     ]
     return Part(torch.cat(pieces, dim), region, first.dims)
+
+
+def stacked(step: Step, changes: Changes) -> Found:
+    """Maps put together, normalised and rectified in one go: the windows of all that changes, joined."""
+    parts = [part for index in step.inputs if (part := changes.part(index)) is not None]
+    if any(part.dims != NCHW or part.merged or part.tensor.dim() != 4 for part in parts):
+        return None
+    assert isinstance(step.op, Stacked)
+    assert step.outs[0] is not None
+    region = together(parts)
+    return Part(changes.filled(step.outs[0], region, step.inputs, step.op.norm), region, NCHW)
 
 
 @of_planes
