@@ -231,6 +231,21 @@ def test_leaving_early_stops_the_work(workers):
     assert len(slow.made) == made
 
 
+def test_leaving_early_stops_the_work_within_a_batch():
+    slow = Slow(count=400, seconds=0.002)
+    batches = dataset.stream(slow, SPEC, batch=100, workers=2)
+    next(batches)
+    batches.close()
+    assert 100 <= len(slow.made) <= 130
+
+
+def test_a_bug_stops_the_work_within_a_batch():
+    slow = Slow(count=200, seconds=0.002, fails=[0])
+    with pytest.raises(ZeroDivisionError, match="a bug at 0"):
+        next(dataset.stream(slow, SPEC, batch=200, workers=2))
+    assert len(slow.made) <= 30
+
+
 def test_a_consumer_that_fails_leaves_no_thread():
     def consume():
         with contextlib.closing(dataset.stream(Slow(), SPEC, batch=4, workers=2)) as batches:

@@ -3,13 +3,14 @@
 Behind a convolution the network itself reads and writes the map twice more, for batch norm and the rectifier. Where
 the statistics are taken by compiled operations, the network's run is written down (`program`), and what stands behind
 a layer is done in the pass that takes its statistics. The network's numbers do not depend on which layers are asked
-for. Where the run cannot be written down, hooks do it (`reaching`). Keeps nothing of the pictures.
+for. Where the run cannot be written down, hooks do it (`reaching`). The first maps, which are the largest, are made for
+a few pictures at a time (`piecing`). Keeps nothing of the pictures.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor
 from striate import lean
 from striate.atlas.chaining import chain_at
 from striate.atlas.compiled import Onward
+from striate.atlas.piecing import Cut, cut_of, parted
 from striate.atlas.reaching import Places, run_to, short_of_memory
 from striate.atlas.tally import Tally
 from striate.errors import StriateError
@@ -61,6 +63,7 @@ class Passing:
             logits: run to the end; else the run ends at the deepest place.
         """
         self._worth = tally.is_compiled and pictures >= FEWEST
+        self._pictures = pictures
         self._network = network
         self._places = places
         self._logits = logits
@@ -122,7 +125,9 @@ class Passing:
             asked: dict[int, tuple[str, ...]] = {}
             for place, index in program.places.items():
                 asked[index] = (*asked.get(index, ()), *places[place])
-            written = _written(program, asked, self._watch, logits=self._logits)
+            cut = cut_of(program, len(images), torch.get_num_threads())
+            sparing = self._network.spares(images.shape[2:], self._pictures)
+            written = _written(program, asked, self._watch, cut, logits=self._logits, sparing=sparing)
             return written if self._is_right(written, few) else None
         except Exception:
             return None
@@ -140,7 +145,7 @@ class Passing:
 
         logits = run_to(self._network, few, self._places, keep, logits=self._logits)
         self._watch.begin(compare, len(few), checking=True)
-        found = written.run(few)
+        found = written.run(few, piece=2)
         if logits is not None and not _alike(self._network.logits(found[written.output]), logits):
             return False
         return same.keys() == expected.keys() and all(same.values())
@@ -153,22 +158,37 @@ class _Watch:
     tally: Tally
     merged: frozenset[str]
     see: See = lambda place, output: None
-    count: int = 0
     checking: bool = False  # the tally is to see nothing
+    row: int = 0  # of the first picture that is being run
+    count: int = 0  # how many are
+    more: bool = False  # others of the batch are still to come
+    parts: dict[str, list[Tensor]] = field(default_factory=dict)  # what pictures before gave
 
     def begin(self, see: See, count: int, *, checking: bool = False) -> None:
-        self.see, self.count, self.checking = see, count, checking
+        self.see, self.checking = see, checking
+        self.at(0, count)
+
+    def at(self, row: int, count: int, *, more: bool = False) -> None:
+        """Say which pictures of the batch come next."""
+        self.row, self.count, self.more = row, count, more
+        if not row:
+            self.parts.clear()
 
     def look(self, places: Sequence[str], output: Tensor) -> None:
         for place in places:
             if place in self.merged and not self.checking:
-                self.tally.see(place, output, self.count)
-            else:
+                self.tally.see(place, output, self.count, row=self.row)
+            elif not self.row and not self.more:
                 self.see(place, output)
+            else:
+                parts = self.parts.setdefault(place, [])
+                parts.append(output.clone())  # what comes next may write into it
+                if not self.more:
+                    self.see(place, torch.cat(self.parts.pop(place)))
 
     def look_and_pass_on(self, places: Sequence[str], output: Tensor, onward: Onward, added: Tensor | None) -> None:
         if len(places) == 1 and places[0] in self.merged and not self.checking:
-            self.tally.see_and_pass_on(places[0], output, self.count, onward, added)
+            self.tally.see_and_pass_on(places[0], output, self.count, onward, added, row=self.row)
             return
         self.look(places, output)
         onward(output, added)
@@ -182,29 +202,71 @@ class _Written:
         program: whose steps show it on the way.
         ends: values that lead past all that is asked for.
         output: number of the logits' value, which is among them where logits are wanted.
+        watch: to whom it is shown.
+        cut: where the program is cut; None for nowhere.
+        parts: the program before and behind that.
     """
 
     program: Program
     ends: tuple[int, ...]
     output: int
+    watch: _Watch
+    cut: Cut | None
+    parts: tuple[Program, Program] | None
 
-    def run(self, images: Tensor) -> dict[int, Tensor]:
-        return self.program.run({0: images}, self.ends, len(images))
+    def run(self, images: Tensor, *, piece: int | None = None) -> dict[int, Tensor]:
+        """Run pictures; return the values at the ends.
+
+        Args:
+            images: (n, C, H, W).
+            piece: how many are run at a time before the cut, unless it is as many as the cut says.
+        """
+        count = len(images)
+        piece = count if self.cut is None else piece or self.cut.piece
+        if self.cut is None or self.parts is None or count <= piece:
+            return self.program.run({0: images}, self.ends, count)
+        first, then = self.parts
+        made = {out for step in first.steps for out in step.outs}
+        wanted = {*self.ends, self.cut.value} & made
+        whole: dict[int, Tensor] = {}
+        for row in range(0, count, piece):
+            part = images[row : row + piece]
+            self.watch.at(row, len(part), more=row + piece < count)
+            for index, value in first.run({0: part}, wanted, len(part)).items():
+                if index not in whole:
+                    order = torch.channels_last if value.dim() == 4 else torch.contiguous_format
+                    whole[index] = torch.empty((count, *value.shape[1:]), dtype=value.dtype, memory_format=order)
+                whole[index][row : row + piece] = value
+        self.watch.at(0, count)
+        behind = [index for index in self.ends if index not in made]
+        if behind:
+            whole |= then.run({self.cut.value: whole[self.cut.value]}, behind, count)
+        return {index: whole[index] for index in self.ends}
 
 
-def _written(program: Program, asked: Mapping[int, tuple[str, ...]], watch: _Watch, *, logits: bool) -> _Written:
+def _written(
+    program: Program,
+    asked: Mapping[int, tuple[str, ...]],
+    watch: _Watch,
+    cut: Cut | None,
+    *,
+    logits: bool,
+    sparing: bool,
+) -> _Written:
     """Return a run that shows what is asked for, and does together what stands behind a map.
 
     Args:
         program: the network's.
         asked: places by the value that they give.
         watch: to whom it is shown.
+        cut: as far as where it is done in pieces.
         logits: they are wanted too.
+        sparing: see `fusing.fused`.
     """
     wanted = {*asked, program.output} if logits else {*asked}
-    made = {out for step in program.steps if step.name == "convolution" for out in step.outs if out is not None}
+    given = {out for step in program.steps if step.name == "convolution" for out in step.outs if out is not None}
     # batch norm is not folded into convolutions, so that the numbers are the same whatever is asked for
-    short = fused(folded(program, wanted | made), wanted)
+    short = fused(folded(program, wanted | given), wanted, sparing=sparing)
     short = replace(short, steps=tuple(short.steps[at] for at in short.leading(wanted)))
     steps: list[Step] = []
     known, done = {0}, set[int]()
@@ -226,7 +288,9 @@ def _written(program: Program, asked: Mapping[int, tuple[str, ...]], watch: _Wat
         steps.append(step)
     read = {index for step in steps for index in step.inputs}
     ends = (known & wanted) - read | kept
-    return _Written(replace(short, steps=tuple(steps), values=()), tuple(sorted(ends)), program.output)
+    made = replace(short, steps=tuple(steps), values=())
+    parts = None if cut is None else parted(made, cut.value)
+    return _Written(made, tuple(sorted(ends)), program.output, watch, cut, parts)
 
 
 def _alike(found: Tensor, expected: Tensor) -> bool:

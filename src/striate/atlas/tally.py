@@ -84,21 +84,25 @@ class Tally:
         self._top = Ranking(start, top, device)
         self._bottom = Ranking(start, top, device)
         numbers = pictures * sum(part.positions * part.layer.channels for part in self._parts.values())
-        operations = compiled_for(numbers, device)
-        self._compiled = operations and Compiled(
-            operations,
-            self._top.least,
-            self._bottom.least,
-            self._wanted,
-            self._values,
-            self._sums,
-            self._squares,
-            self._places,
-        )
+        self._operations = compiled_for(numbers, device)
+        self._compiled = self._compiled_from(0)
+        self._pieces: dict[int, Compiled | None] = {0: self._compiled}  # by their first row
         self._counts = torch.zeros(start * histogram.BINS, dtype=torch.int32, device=device) if histograms else None
         self._offsets = torch.arange(start, device=device) * histogram.BINS
         self._by_class = classes
         self.begin(0)
+
+    def _compiled_from(self, row: int) -> Compiled | None:
+        """Return the compiled operations for the pictures of a batch from a row on; None where PyTorch is used."""
+        if self._operations is None:
+            return None
+        numbers = (self._wanted, self._values, self._sums, self._squares, self._places)
+        return Compiled(self._operations, self._top.least, self._bottom.least, *(one[row:] for one in numbers))
+
+    def _operations_at(self, row: int) -> Compiled | None:
+        if row not in self._pieces:
+            self._pieces[row] = self._compiled_from(row)
+        return self._pieces[row]
 
     @property
     def is_compiled(self) -> bool:
@@ -137,56 +141,61 @@ class Tally:
         self._wanted.zero_()
         self._wanted[: len(wanted)] = torch.tensor(wanted, dtype=torch.bool, device=self._device)
 
-    def see(self, place: str, output: Tensor, count: int) -> None:
-        """Take note of the output of a layer for the pictures of a batch.
+    def see(self, place: str, output: Tensor, count: int, *, row: int = 0) -> None:
+        """Take note of the output of a layer for the pictures of a batch, or for some of them.
 
         Args:
             place: address of the layer.
             output: what its module gave, before anything else could write into it; not kept.
-            count: pictures in the batch.
+            count: pictures that it is of.
+            row: the first of them in the batch.
 
         Raises:
             NetworkError: the output is not what the layer gave when the network was traced.
         """
         part = self._parts[place]
-        units = part.units
+        rows, units = slice(row, row + count), part.units
         arranged = self._arranged(part, output, count)
         if part.size is None:
             values = arranged.float()
-            self._values[:count, units] = values
-            self._sums[:count, units] = values
-            self._squares[:count, units] = values * values
+            self._values[rows, units] = values
+            self._sums[rows, units] = values
+            self._squares[rows, units] = values * values
             return
-        if self._compiled is not None:
-            self._compiled.reduce(arranged, units.start)
+        compiled = self._operations_at(row)
+        if compiled is not None:
+            compiled.reduce(arranged, units.start)
             return
         maps = in_order(arranged)
         columns, sums, squares = reduce_map(maps, self._scratch)
         values = columns.amax(1)
-        self._values[:count, units] = values
-        self._sums[:count, units] = sums
-        self._squares[:count, units] = squares
+        self._values[rows, units] = values
+        self._sums[rows, units] = sums
+        self._squares[rows, units] = squares
         entering = values > self._top.least[units]
         entering |= values < -self._bottom.least[units]
-        entering |= self._wanted[:count, None]
+        entering |= self._wanted[rows, None]
         if maps.device.type == "cpu":
             pictures, channels = entering.nonzero(as_tuple=True)
             if len(pictures):
                 found = first_maximum(maps, columns, pictures, channels)
-                self._places[pictures, channels + units.start] = found
+                self._places[row + pictures, channels + units.start] = found
         else:  # to count those that enter would wait for the device at every layer
             everything = torch.ones_like(entering).nonzero(as_tuple=True)
-            self._places[:count, units] = first_maximum(maps, columns, *everything).view(count, -1)
+            self._places[rows, units] = first_maximum(maps, columns, *everything).view(count, -1)
 
-    def see_and_pass_on(self, place: str, output: Tensor, count: int, onward: Onward, added: Tensor | None) -> None:
+    def see_and_pass_on(
+        self, place: str, output: Tensor, count: int, onward: Onward, added: Tensor | None, *, row: int = 0
+    ) -> None:
         """Do `see`, and write over the output what the network goes on with; only where `is_compiled`.
 
         Args:
             place: address of the layer.
             output: what its module gave, (N, C, H, W) float32, channels last in memory; changed.
-            count: pictures in the batch.
+            count: pictures that it is of.
             onward: what is done with it.
             added: what it adds.
+            row: the first of the pictures in the batch.
 
         Raises:
             NetworkError: the output is not what the layer gave when the network was traced.
@@ -194,10 +203,11 @@ class Tally:
         part = self._parts[place]
         arranged = self._arranged(part, output, count)
         as_it_is = arranged.shape == output.shape and arranged.stride() == output.stride()
-        if self._compiled is not None and part.size is not None and as_it_is:
-            self._compiled.reduce_and_pass_on(output, part.units.start, onward, added)
+        compiled = self._operations_at(row)
+        if compiled is not None and part.size is not None and as_it_is:
+            compiled.reduce_and_pass_on(output, part.units.start, onward, added)
             return
-        self.see(place, output, count)
+        self.see(place, output, count, row=row)
         onward(output, added)
 
     def _arranged(self, part: _Part, output: Tensor, count: int) -> Tensor:

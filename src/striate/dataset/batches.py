@@ -116,12 +116,14 @@ def _stream(
         while True:
             # the batch that is yielded next does not count as ahead
             while left and len(waiting) <= ahead:
-                waiting.append(_Pending(pictures, spec, left.popleft(), device).begin(pool))
+                waiting.append(_Pending(pictures, spec, left.popleft(), device).begin(pool, workers))
             if not waiting:
                 return
             progress.check_stop("reading")
             yield waiting.popleft().batch()
     finally:
+        for pending in waiting:
+            pending.left.clear()
         pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -142,9 +144,10 @@ class _Pending:
         self.slots: list[NDArray[Any] | str] = [""] * len(indices)
         self.values: NDArray[np.float32] | None = None  # (n, H, W, C) normalised here, where the device is the CPU
         self.together: NDArray[Any] | None = None
+        self.left: deque[int] = deque()  # slots that no thread has taken yet
         self.work: list[Future[None]] = []
 
-    def begin(self, pool: ThreadPoolExecutor | None) -> _Pending:
+    def begin(self, pool: ThreadPoolExecutor | None, workers: int = 0) -> _Pending:
         """Start the work, in the threads of a pool or at once."""
         if pool is None:
             self._all()
@@ -152,8 +155,19 @@ class _Pending:
             self.work = [pool.submit(self._all)]
         else:
             self._room()
-            self.work = [pool.submit(self._one, slot) for slot in range(len(self.indices))]
+            self.left.extend(range(len(self.indices)))
+            # not one task for each picture: every one that is handed over stops the caller, who runs the network
+            self.work = [pool.submit(self._some) for _ in range(min(workers, len(self.left)))]
         return self
+
+    def _some(self) -> None:
+        """Fill slots until none is left."""
+        while True:
+            try:
+                slot = self.left.popleft()  # safe in any number of threads
+            except IndexError:
+                return
+            self._one(slot)
 
     def _room(self) -> None:
         if self.device.type == "cpu":
@@ -190,8 +204,12 @@ class _Pending:
         Raises:
             Exception: what a thread raised, unless it says that a picture is broken.
         """
-        for future in self.work:
-            future.result()
+        try:
+            for future in self.work:
+                future.result()
+        except BaseException:
+            self.left.clear()  # the other threads need not go on
+            raise
         if self.together is not None:
             return Batch(self.indices, self._sent(self.together), ())
         good = np.array([not isinstance(slot, str) for slot in self.slots], dtype=bool)
