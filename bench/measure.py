@@ -104,10 +104,15 @@ def best(seconds: Mapping[str, float], prefix: str) -> tuple[str, float]:
 
 def memory_of(module: str, *arguments: str) -> int:
     """Run ``python -m module arguments`` and return the bytes that it prints as its last line."""
+    return int(last_line(module, *arguments))
+
+
+def last_line(module: str, *arguments: str) -> str:
+    """Run ``python -m module arguments`` in a process of its own, and return the last line that it prints."""
     root = Path(__file__).resolve().parents[1]
     command = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
-    return int(done.stdout.strip().splitlines()[-1])
+    return done.stdout.strip().splitlines()[-1]
 
 
 def peak_bytes(warm_up: Callable[[], object], call: Callable[[], object]) -> int:
