@@ -32,8 +32,7 @@ __all__ = [
     "weight_gradient_in_parts",
 ]
 
-CHANNELS = 16
-"""Channels of maps, in and out, are a multiple of it."""
+CHANNELS = 16  # of maps, in and out, are a multiple of it
 
 # Lavin and Gray 2016, section 4.1
 _BEFORE = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))  # B'
@@ -41,8 +40,7 @@ _OF_KERNEL = ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1))  # G
 _BEHIND = ((1, 1, 1, 0), (0, 1, -1, -1))  # A'
 _TILE, _SEEN, _PRODUCTS = 2, 4, 16
 
-# no types are known of these
-cgutils: Any = numba.core.cgutils
+cgutils: Any = numba.core.cgutils  # no types are known of it, nor of this
 intrinsic: Any = numba.extending.intrinsic
 _compile = njit(cache=True, nogil=True, error_model="numpy")
 _compile_in_parts = njit(cache=True, nogil=True, error_model="numpy", parallel=True)
