@@ -88,7 +88,12 @@ def _one(name: str, table: Table) -> None:
             return lenses.occlusion(net, image, target, patch=PATCH, stride=STRIDE, precision=precision)
 
         found: list[striate.results.Heatmap] = []
-        call = lambda run=ours, found=found: found.append(run())  # noqa: E731
+
+        def call(
+            run: Callable[[], striate.results.Heatmap] = ours, found: list[striate.results.Heatmap] = found
+        ) -> None:
+            found.append(run())
+
         first = _took(call, once=True)
         if precision == "float32":
             seconds[f"{label}, the first time"] = first

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -157,3 +159,14 @@ def test_where_the_network_cuts_it_there_is_none():
 
     images, module = drawn(1, 3, 16, 16).requires_grad_(), Stem().double().requires_grad_(False)
     assert gradient_at(Cut.apply(module.first(images)).sum(), images) is None
+
+
+def test_the_first_gradient_loads_no_algebra():
+    code = (
+        "import sys, torch; from torch import nn; from striate.strided import gradient_at;"
+        "leaf = torch.randn(2, 3, 32, 32, requires_grad=True); stem = nn.Conv2d(3, 8, 3, 2, 1).requires_grad_(False);"
+        "found = gradient_at(stem(leaf.clone()).sum(), leaf); assert found.shape == leaf.shape;"
+        "print('sympy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

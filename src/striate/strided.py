@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import GradientEdge
+from torch.autograd.graph import GradientEdge, _engine_run_backward
 from torch.nn import functional
 
 __all__ = ["gradient_at", "nodes", "through"]
@@ -53,9 +53,18 @@ def gradient_at(score: Tensor, leaf: Tensor) -> Tensor | None:
     step = _step(entrance)  # not before: with checkpointing, that runs a part of the network once more and keeps it
     leaving = through(arriving[0], *step)
     before, output = entrance.next_functions[0]
-    # what stands before it, and hooks on that, as ever
-    (found,) = torch.autograd.grad(cast("Any", GradientEdge(before, output)), leaf, leaving, allow_unused=True)
-    return found
+    # what stands before it, and hooks on that, as ever: what `torch.autograd.grad` calls, which for a tensor handed to
+    # it loads more than a second's worth of modules
+    (found,) = _engine_run_backward(
+        (GradientEdge(before, output),),
+        (leaving,),
+        False,
+        False,
+        (leaf,),
+        allow_unreachable=True,
+        accumulate_grad=False,
+    )
+    return cast("Tensor | None", found)
 
 
 class _Step(NamedTuple):

@@ -1,18 +1,35 @@
-"""Lets numba's compiled loops run in as many threads as PyTorch uses. Loads numba when asked, and not before."""
+"""Loads what numba compiles, where that can be, and lets it run in as many threads as PyTorch uses. Only when asked."""
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["borders", "in_threads"]
+__all__ = ["borders", "compiled", "in_threads"]
 
 _one_at_a_time = threading.Lock()  # not all of the ways in which numba runs threads bear two callers
+
+
+def compiled(name: str) -> ModuleType | None:
+    """Load a module of compiled operations, and numba with it; None where that cannot be.
+
+    Args:
+        name: of the module, "striate.room.module".
+    """
+    if importlib.util.find_spec("numba") is None:
+        return None
+    try:
+        return importlib.import_module(name)
+    except (ImportError, OSError, RuntimeError):  # numba does not go with this numpy, or has no place for its code
+        return None
 
 
 @contextmanager

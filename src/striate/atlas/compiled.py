@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from striate.atlas.ranking import Ranking
 from striate.atlas.reducing import in_order
-from striate.threads import borders, in_threads
+from striate.threads import borders, compiled, in_threads
 
 __all__ = ["WORTH", "Compiled", "Onward", "compiled_for"]
 
@@ -30,13 +29,7 @@ def compiled_for(numbers: int, device: torch.device) -> ModuleType | None:
 
     That depends on the whole job alone, never on what is left of it: so a build that goes on does it the same way.
     """
-    if device.type != "cpu" or numbers < WORTH or importlib.util.find_spec("numba") is None:
-        return None
-    try:
-        from striate.atlas import one_pass
-    except (ImportError, RuntimeError):  # numba does not go with this numpy, or has no place for its machine code
-        return None
-    return one_pass
+    return None if device.type != "cpu" or numbers < WORTH else compiled("striate.atlas.one_pass")
 
 
 class Room(NamedTuple):

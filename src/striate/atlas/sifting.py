@@ -8,7 +8,6 @@ fast: that takes numba, the extra `fast`, and a processor with AVX-512 VNNI.
 from __future__ import annotations
 
 import functools
-import importlib.util
 import sys
 from types import ModuleType
 from typing import Any
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from striate.atlas.nearest import Metric, apart, best
 from striate.threads import borders, in_threads
+from striate.threads import compiled as load
 
 __all__ = ["WORTH", "Codes", "measured", "operations_for"]
 
@@ -110,13 +110,8 @@ def operations_for(pairs: int) -> ModuleType | None:
 
 @functools.cache
 def _operations() -> ModuleType | None:
-    if importlib.util.find_spec("numba") is None:
-        return None
-    try:
-        from striate.atlas import sifting_compiled
-    except (ImportError, RuntimeError):  # numba does not go with this numpy, or has no place for its machine code
-        return None
-    return sifting_compiled if sifting_compiled.can() else None
+    found = load("striate.atlas.sifting_compiled")
+    return found if found is not None and found.can() else None
 
 
 def measured(

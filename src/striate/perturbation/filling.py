@@ -5,7 +5,6 @@ On a processor, in float32, where numba is there: `filling_compiled` does the wo
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor
 
 from striate.perturbation.regions import Starts
-from striate.threads import borders, in_threads
+from striate.threads import borders, compiled, in_threads
 
 __all__ = ["AS_IT_IS", "Norm", "can_fill", "fill"]
 
@@ -52,13 +51,7 @@ def can_fill(*tensors: Tensor) -> bool:
 @cache
 def _compiled() -> ModuleType | None:
     """Return the compiled operations; None where there is no numba."""
-    if importlib.util.find_spec("numba") is None:
-        return None
-    try:
-        from striate.perturbation import filling_compiled
-    except (ImportError, RuntimeError):  # numba does not go with this numpy, or has no place for its machine code
-        return None
-    return filling_compiled
+    return compiled("striate.perturbation.filling_compiled")
 
 
 def fill(

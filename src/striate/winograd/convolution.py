@@ -6,7 +6,6 @@ sums are longer. `compiled` does the work; numba, which it needs, is loaded with
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from striate.threads import borders, in_threads
+from striate.threads import borders, compiled, in_threads
 
 __all__ = ["WORTH", "Kernels", "can", "convolve", "kernels", "suits", "weight_gradient"]
 
@@ -34,13 +33,8 @@ _NOTHING = np.zeros((0, 0, 0, 0), np.float32)
 @cache
 def _compiled() -> ModuleType | None:
     """Return the compiled operations; None where there is no numba, or no processor for them."""
-    if importlib.util.find_spec("numba") is None:
-        return None
-    try:
-        from striate.winograd import compiled
-    except (ImportError, OSError, RuntimeError):  # numba does not go with this numpy, or has no place for its code
-        return None
-    return compiled if compiled.can() else None
+    found = compiled("striate.winograd.compiled")
+    return found if found is not None and found.can() else None
 
 
 def can() -> bool:
@@ -92,18 +86,18 @@ def kernels(weight: Tensor, *, turned: bool = False) -> Kernels:
         weight: (K, C, 3, 3) float32, for which `suits` says yes.
         turned: for the way back, from outputs to inputs.
     """
-    compiled = _compiled()
-    assert compiled is not None
+    operations = _compiled()
+    assert operations is not None
     laid = weight.detach().permute(0, 2, 3, 1) if turned else weight.detach().permute(1, 2, 3, 0)
     inputs, outputs = laid.shape[0], laid.shape[3]
     products = torch.empty(16, inputs * outputs)
     given = laid.contiguous().numpy(), turned, products.numpy()
     parts = min(torch.get_num_threads(), inputs * outputs // _WEIGHTS)
     if parts < 2:
-        compiled.lay(*given)
+        operations.lay(*given)
     else:
         with in_threads(parts) as threads:
-            compiled.lay_in_parts(*given, borders(inputs, threads))
+            operations.lay_in_parts(*given, borders(inputs, threads))
     return Kernels(products, inputs, outputs)
 
 
@@ -137,8 +131,8 @@ def convolve(
 
     Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016, section 4.1.
     """
-    compiled = _compiled()
-    assert compiled is not None
+    operations = _compiled()
+    assert operations is not None
     maps = _rows(images)
     count, height, width, inputs = maps.shape
     shape = count, kernels.outputs, height + 2 * padding[0] - 2, width + 2 * padding[1] - 2
@@ -153,10 +147,10 @@ def convolve(
     given = maps, kernels.products.numpy(), shift, np.float32(low), np.float32(high), others, *padding, found
     parts = _parts(16 * tiles * kernels.inputs * kernels.outputs)
     if parts < 2:
-        compiled.convolve(*given)
+        operations.convolve(*given)
     else:
         with in_threads(parts) as threads:
-            compiled.convolve_in_parts(*given, borders(tiles, threads))
+            operations.convolve_in_parts(*given, borders(tiles, threads))
     return output
 
 
@@ -171,8 +165,8 @@ def weight_gradient(images: Tensor, gradient: Tensor, *, padding: Sequence[int])
     Returns:
         (K, C, 3, 3), the same whatever the number of threads.
     """
-    compiled = _compiled()
-    assert compiled is not None
+    operations = _compiled()
+    assert operations is not None
     maps, back = _rows(images), _rows(gradient)
     if len(maps) != len(back):
         raise ValueError(f"{len(maps)} maps and gradients of {len(back)}.")
@@ -182,10 +176,10 @@ def weight_gradient(images: Tensor, gradient: Tensor, *, padding: Sequence[int])
     tiles = len(back) * -(-back.shape[1] // 2) * -(-back.shape[2] // 2)
     parts = _parts(16 * tiles * maps.shape[3] * back.shape[3])
     if parts < 2:
-        compiled.weight_gradient(maps, back, *padding, found)
+        operations.weight_gradient(maps, back, *padding, found)
     else:
         with in_threads(parts) as threads:
-            compiled.weight_gradient_in_parts(maps, back, *padding, found, threads)
+            operations.weight_gradient_in_parts(maps, back, *padding, found, threads)
     return torch.from_numpy(found).permute(3, 2, 0, 1)
 
 
