@@ -25,36 +25,42 @@ SIZES = (
 )
 
 
+KINDS = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
+TRAINED = 4
+"""The first of the sizes are those of ResNet-18, which are measured in bfloat16 as well."""
+
+
 def run(*, quick: bool = False) -> Table:
     """Measure the output, the gradient of the maps and that of the weights."""
     table = Table(
         "Convolutions of three by three",
-        "Stride 1, float32, maps channels last. PyTorch's own convolution takes weights that are laid out for these "
-        "maps where it can (forward). Ours makes them ready beforehand too for the output; for the gradients in each "
-        "call, as a training has to. The error is the largest difference from float64, relative to the largest number.",
-        ("maps", "kernels", "what", "PyTorch, ms", "ours, ms", "times as fast", "error of PyTorch", "ours"),
+        "Stride 1, maps channels last. In float32 PyTorch's own convolution takes weights that are laid out for these "
+        "maps where it can (forward), and ours makes them ready beforehand too for the output; for the gradients, and "
+        "for all of bfloat16, in each call, as a training has to. The error is the root mean square of the difference "
+        "from float64, relative to that of the numbers; in bfloat16 with weights in float32, which PyTorch rounds.",
+        ("maps", "kernels", "type", "what", "PyTorch, ms", "ours, ms", "times as fast", "error of PyTorch", "ours"),
     )
-    for size in SIZES[: 1 if quick else None]:
-        _one(size, table, repeats=3 if quick else 15)
+    sizes = SIZES[: 1 if quick else None]
+    for size in sizes:
+        _one(size, table, torch.float32, repeats=3 if quick else 15)
+    if winograd.can_halves():
+        for size in sizes[:TRAINED]:
+            _one(size, table, torch.bfloat16, repeats=3 if quick else 15)
     return table
 
 
-def _one(size: tuple[int, int, int, int, int], table: Table, *, repeats: int) -> None:
+def _one(size: tuple[int, int, int, int, int], table: Table, dtype: torch.dtype, *, repeats: int) -> None:
     count, inputs, outputs, side, padding = size
     torch.manual_seed(0)
     last = torch.channels_last
-    images = torch.randn(count, inputs, side, side).relu().to(memory_format=last)
+    images = torch.randn(count, inputs, side, side).relu().to(dtype).to(memory_format=last)
     weight = (torch.randn(outputs, inputs, 3, 3) / (3 * inputs**0.5)).to(memory_format=last)
     around, beyond = [padding] * 2, [2 - padding] * 2
     exact = F.conv2d(images.double(), weight.double(), padding=padding)
-    slope = torch.randn(exact.shape).to(memory_format=last)
-    lay: Callable[..., Tensor] = torch.ops.mkldnn._reorder_convolution_weight
-    convolve: Callable[..., Tensor] = torch.ops.mkldnn._convolution_pointwise
-    laid = lay(weight, around, [1, 1], [1, 1], 1, list(images.shape))
-    ready = winograd.kernels(weight)
+    slope = torch.randn(exact.shape).to(dtype).to(memory_format=last)
 
-    def back(which: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        given = (one.to(dtype) for one in (slope, images, weight))
+    def back(which: int, dtype: torch.dtype) -> Tensor:
+        given = (one.to(dtype) for one in (slope, images, rounded if dtype == images.dtype else weight))
         wanted = [which == 0, which == 1, False]
         found = torch.ops.aten.convolution_backward(
             *given, [0], [1, 1], around, [1, 1], False, [0, 0], 1, wanted
@@ -62,14 +68,29 @@ def _one(size: tuple[int, int, int, int, int], table: Table, *, repeats: int) ->
         result: Tensor = found[which]
         return result
 
+    rounded = weight.to(dtype)
+    if dtype == torch.float32:
+        lay: Callable[..., Tensor] = torch.ops.mkldnn._reorder_convolution_weight
+        pointwise: Callable[..., Tensor] = torch.ops.mkldnn._convolution_pointwise
+        laid = lay(weight, around, [1, 1], [1, 1], 1, list(images.shape))
+        ready = winograd.kernels(weight)
+        outputs_of = (
+            lambda: pointwise(images, laid, None, around, [1, 1], [1, 1], 1, "none", [], ""),
+            lambda: winograd.convolve(images, ready, padding=around),
+            lambda: winograd.convolve(slope, winograd.kernels(weight, turned=True), padding=beyond),
+        )
+    else:
+        outputs_of = (
+            lambda: F.conv2d(images, rounded, padding=padding),
+            lambda: winograd.convolve_halves(images, winograd.kernels_of_halves(weight), padding=around),
+            lambda: winograd.convolve_halves(slope, winograd.kernels_of_halves(weight, turned=True), padding=beyond),
+        )
     calls: dict[str, Callable[[], Tensor]] = {
-        "PyTorch|output": lambda: convolve(images, laid, None, around, [1, 1], [1, 1], 1, "none", [], ""),
-        "ours|output": lambda: winograd.convolve(images, ready, padding=around),
-        "PyTorch|gradient of the maps": lambda: back(0),
-        "ours|gradient of the maps": lambda: winograd.convolve(
-            slope, winograd.kernels(weight, turned=True), padding=beyond
-        ),
-        "PyTorch|gradient of the weights": lambda: back(1),
+        "PyTorch|output": outputs_of[0],
+        "ours|output": outputs_of[1],
+        "PyTorch|gradient of the maps": lambda: back(0, dtype),
+        "ours|gradient of the maps": outputs_of[2],
+        "PyTorch|gradient of the weights": lambda: back(1, dtype),
         "ours|gradient of the weights": lambda: winograd.weight_gradient(images, slope, padding=around),
     }
     truths = {
@@ -80,10 +101,9 @@ def _one(size: tuple[int, int, int, int, int], table: Table, *, repeats: int) ->
     with torch.no_grad():
         seconds = interleaved(calls, repeats=repeats)
         errors = {
-            call: float(
-                (run() - truths[call.partition("|")[2]]).abs().max() / truths[call.partition("|")[2]].abs().max()
-            )
+            call: float((run() - truth).norm() / truth.norm())
             for call, run in calls.items()
+            for truth in (truths[call.partition("|")[2]],)
         }
     for what in truths:
         theirs, ours = f"PyTorch|{what}", f"ours|{what}"
@@ -93,6 +113,7 @@ def _one(size: tuple[int, int, int, int, int], table: Table, *, repeats: int) ->
             (
                 maps + (", nothing around them" if not padding else ""),
                 f"{outputs}",
+                KINDS[dtype],
                 what,
                 f"{seconds[theirs] * 1e3:.2f}",
                 f"{seconds[ours] * 1e3:.2f}",
@@ -103,5 +124,5 @@ def _one(size: tuple[int, int, int, int, int], table: Table, *, repeats: int) ->
         )
         if what == "output":
             table.claims.append(
-                Claim(f"{maps}, {outputs} kernels: times as fast as PyTorch", times, 1.0, at_most=False)
+                Claim(f"{maps}, {outputs} kernels, {KINDS[dtype]}: times as fast as PyTorch", times, 1.0, at_most=False)
             )

@@ -36,7 +36,7 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
 
 def used(output: Tensor) -> bool:
     """Tell whether a convolution's output comes from here."""
-    return type(output.grad_fn).__name__ == "_SparingBackward"
+    return type(output.grad_fn).__name__ in ("_SparingBackward", "_SparingHalvesBackward")
 
 
 def convolution(*given: Any, **options: Any) -> nn.Conv2d:
@@ -135,14 +135,69 @@ def test_other_numbers_are_left_to_pytorch() -> None:
     layer, images = convolution(64, 64, 3), noise(4, 64, 24, 24)
     with sparing_convolutions(layer):
         assert used(layer(images))
-        with torch.autocast("cpu", torch.bfloat16):
-            assert layer(images).dtype == torch.bfloat16
+        with torch.autocast("cpu", torch.float16):
+            assert not used(layer(images))
         with pytest.raises(RuntimeError, match=r"expected input.* to have 64 channels"):
             layer(noise(4, 80, 24, 24))
         with pytest.raises(RuntimeError, match=r"same|type"):
             layer(images.double())
         with pytest.raises(RuntimeError, match="Kernel size can't be greater"):
             layer(noise(4, 64, 0, 24))
+
+
+halving = pytest.mark.skipif(not winograd.can_halves(), reason="no processor that gains by it in bfloat16")
+
+
+@halving
+def test_under_autocast_it_is_in_bfloat16() -> None:
+    plain, images = convolution(64, 80, 3), noise(4, 64, 24, 24)
+    ours, exact = copy.deepcopy(plain), copy.deepcopy(plain).double()
+    gradient, found = noise(4, 80, 24, 24, seed=3), {}
+    for name, layer in (("plain", plain), ("ours", ours), ("exact", exact)):
+        half = name != "exact"
+        given = (images if half else images.double()).clone().requires_grad_()
+        with sparing_convolutions(layer if name == "ours" else nn.Identity()):
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                output = layer(given)
+            assert used(output) == (name == "ours")
+            assert output.dtype == (torch.bfloat16 if half else torch.float64)
+            output.backward(gradient.to(output.dtype))
+        kept = [output.detach(), given.grad, layer.weight.grad, layer.bias.grad]
+        found[name] = [one.double() for one in kept if one is not None]
+        assert [one.dtype for one in kept[1:]] == [given.dtype] * 3
+    for one, other, right in zip(*(found[name] for name in ("ours", "plain", "exact")), strict=True):
+        assert float((one - right).norm()) <= max(2.5 * float((other - right).norm()), 1e-6 * float(right.norm()))
+
+
+@halving
+@pytest.mark.parametrize("learns", ["images", "weight", "bias", "nothing"])
+def test_under_autocast_only_what_learns_gets_a_gradient(learns: str) -> None:
+    layer, images = convolution(64, 64, 3).requires_grad_(False), noise(4, 64, 24, 24)
+    held = {"images": images, "weight": layer.weight, "bias": layer.bias}
+    if learns != "nothing":
+        held[learns].requires_grad_()
+    with sparing_convolutions(layer), torch.autocast("cpu", torch.bfloat16):
+        output = layer(images)
+    assert output.requires_grad == (learns != "nothing")
+    if learns != "nothing":
+        output.sum().backward()
+        assert {name for name, one in held.items() if one.grad is not None} == {learns}
+
+
+@halving
+def test_under_autocast_bfloat16_itself_may_come_in() -> None:
+    layer, images = convolution(64, 64, 3), noise(4, 64, 24, 24)
+    with sparing_convolutions(layer), torch.autocast("cpu", torch.bfloat16):
+        expected, found = layer(images), layer(images.bfloat16())
+        assert used(found)
+        assert torch.equal(found, expected)
+
+
+def test_without_a_processor_for_it_autocast_is_left_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(winograd, "_of_halves", lambda: None)
+    layer, images = convolution(64, 64, 3), noise(4, 64, 24, 24)
+    with sparing_convolutions(layer), torch.autocast("cpu", torch.bfloat16):
+        assert not used(layer(images))
 
 
 def test_whoever_watches_pytorchs_operations_sees_them() -> None:
@@ -291,11 +346,14 @@ def watched(trained: striate.Network, seen: list[tuple[bool, bool]]) -> striate.
     return trained
 
 
-def test_two_epochs_and_two_are_four_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=halving)])
+def test_two_epochs_and_two_are_four_bit_for_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
     monkeypatch.setattr(network, "WORTH", 0)
     seen: list[tuple[bool, bool]] = []
     whole = watched(striate.load(NET), seen)
-    settings = TRYING | {"epochs": 4}
+    settings = TRYING | {"epochs": 4, "precision": precision}
     truth = fit(whole, pictures(), out=tmp_path / "whole", **settings)
     assert set(seen) == {(True, True), (False, False)}
 

@@ -1,7 +1,7 @@
 """Convolutions of three by three in training on a processor, with fewer multiplications. Keeps nothing.
 
 Forward, back to the maps and back to the weights each take 16 multiplications in place of 36 (`winograd`). The weights
-change with every step, so that they are made ready twice in each.
+change with every step, so that they are made ready twice in each. In bfloat16 the weights are rounded once, after that.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from striate.learn.lending import lent
 from striate.winograd import convolution as winograd
 
-__all__ = ["sparing_convolution", "sparing_convolutions", "suited"]
+__all__ = ["sparing_convolution", "sparing_convolution_of_halves", "sparing_convolutions", "suited"]
 
 _TILES = 384  # of two by two outputs, in a batch, below which what is done to the weights outweighs it
 
@@ -60,19 +60,71 @@ class _Sparing(torch.autograd.Function):
         return back, of_weight, gradient.sum((0, 2, 3)) if for_bias else None, None
 
 
+def sparing_convolution_of_halves(
+    images: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]
+) -> Tensor:
+    """Convolve in bfloat16, as `torch.nn.functional.conv2d` does under autocast, but for rounding.
+
+    Gradients of gradients are not to be had.
+
+    Args:
+        images: shape (N, C, H, W), bfloat16.
+        weight: shape (K, C, 3, 3), float32, as for `sparing_convolution`. Its gradient is float32 as well.
+        bias: shape (K,), float32; None for zeros.
+        padding: likewise.
+
+    Returns:
+        Shape (N, K, h, w), bfloat16, channels last.
+    """
+    found: Tensor = _SparingHalves.apply(images, weight, bias, padding)
+    return found
+
+
+class _SparingHalves(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, images: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
+        context.save_for_backward(images, weight)
+        context.padding = padding
+        return winograd.convolve_halves(images, winograd.kernels_of_halves(weight), bias, padding=padding)
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        images, weight = context.saved_tensors
+        padding = context.padding
+        for_images, for_weight, for_bias = context.needs_input_grad[:3]
+        back = of_weight = None
+        if for_images:
+            beyond = 2 - padding[0], 2 - padding[1]
+            back = winograd.convolve_halves(gradient, winograd.kernels_of_halves(weight, turned=True), padding=beyond)
+        if for_weight:
+            of_weight = winograd.weight_gradient(images, gradient, padding=padding)
+        of_bias = gradient.sum((0, 2, 3), dtype=torch.float32) if for_bias else None
+        return back, of_weight, of_bias, None
+
+
 def _forward(self: nn.Conv2d, input: Tensor) -> Tensor:
     """Do what the module does, with fewer multiplications where that is faster."""
     assert isinstance(self.padding, tuple)
     above, before = self.padding
-    plain = input.dim() != 4 or input.dtype != torch.float32 or input.device.type != "cpu"
-    plain = plain or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling()
+    halves = torch.is_autocast_enabled("cpu")
+    plain = input.dim() != 4 or input.device.type != "cpu" or input.dtype not in (torch.float32, torch.bfloat16)
+    plain = plain or (_no_halves() if halves else input.dtype != torch.float32)
+    plain = plain or torch.compiler.is_compiling()
     plain = plain or torch._C._len_torch_dispatch_stack() > 0  # somebody writes down, or counts, what PyTorch does
     plain = plain or input.shape[1] != self.weight.shape[1]
     plain = plain or len(input) * _half(input.shape[2] + 2 * above) * _half(input.shape[3] + 2 * before) < _TILES
     if plain:
         found: Tensor = type(self).forward(self, input)
         return found
+    if halves:
+        return sparing_convolution_of_halves(input.to(torch.bfloat16), self.weight, self.bias, (above, before))
     return sparing_convolution(input, self.weight, self.bias, (above, before))
+
+
+def _no_halves() -> bool:
+    """Tell whether autocast wants numbers other than bfloat16, or nothing would be gained."""
+    return torch.get_autocast_dtype("cpu") != torch.bfloat16 or not winograd.can_halves()
 
 
 def _half(length: int) -> int:

@@ -1,7 +1,8 @@
 """Convolutions of three by three, of many channels, with 16 multiplications in place of 36: the same but for rounding.
 
-On a processor, in float32. What rounding does to the outputs is no more than what PyTorch's own convolution does, whose
-sums are longer. `compiled` does the work; numba, which it needs, is loaded with the first convolution.
+On a processor. What rounding does to the outputs is no more than in PyTorch's own convolution in float32, whose sums
+are longer, and about twice as much in bfloat16. `compiled` and `halves` do the work; numba, which they need, is loaded
+with the first convolution.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +20,18 @@ from torch import Tensor
 
 from striate.threads import borders, compiled, in_threads
 
-__all__ = ["WORTH", "Kernels", "can", "convolve", "kernels", "suits", "weight_gradient"]
+__all__ = [
+    "WORTH",
+    "Kernels",
+    "can",
+    "can_halves",
+    "convolve",
+    "convolve_halves",
+    "kernels",
+    "kernels_of_halves",
+    "suits",
+    "weight_gradient",
+]
 
 WORTH = 2**38
 """Multiply-adds of a whole job from which on it pays to load numba: about a second of work on two cores."""
@@ -35,6 +48,18 @@ def _compiled() -> ModuleType | None:
     """Return the compiled operations; None where there is no numba, or no processor for them."""
     found = compiled("striate.winograd.compiled")
     return found if found is not None and found.can() else None
+
+
+@cache
+def _of_halves() -> ModuleType | None:
+    """Return the compiled operations on bfloat16; None where there is no numba, or no processor that gains by them."""
+    found = compiled("striate.winograd.halves")
+    return found if found is not None and found.can() else None
+
+
+def can_halves() -> bool:
+    """Tell whether numba is there, and a processor that gains by all this in bfloat16; loads numba."""
+    return _of_halves() is not None
 
 
 def can() -> bool:
@@ -69,7 +94,7 @@ class Kernels:
     """The kernels of a convolution, made ready (`kernels`).
 
     Attributes:
-        products: (16, C * K) float32.
+        products: (16, C * K) float32; (16, C / 2 * K) int32 for bfloat16, of which each holds two.
         inputs: channels, C.
         outputs: channels, K.
     """
@@ -134,9 +159,9 @@ def convolve(
     operations = _compiled()
     assert operations is not None
     maps = _rows(images)
-    count, height, width, inputs = maps.shape
-    shape = count, kernels.outputs, height + 2 * padding[0] - 2, width + 2 * padding[1] - 2
-    if inputs != kernels.inputs or min(shape[2:]) < 1 or (added is not None and added.shape != shape):
+    count = len(maps)
+    shape = _shape(images, kernels, padding)
+    if added is not None and added.shape != shape:
         raise ValueError(f"maps {tuple(images.shape)} for kernels from {kernels.inputs} channels to {kernels.outputs}.")
     # no view: what is returned from within autograd may be written to by a rectifier
     output = torch.empty(shape, memory_format=torch.channels_last)
@@ -154,39 +179,98 @@ def convolve(
     return output
 
 
+def kernels_of_halves(weight: Tensor, *, turned: bool = False) -> Kernels:
+    """Make the weights of a convolution in bfloat16 ready, where `can_halves`.
+
+    Args:
+        weight: as in `kernels`: float32, which is rounded once.
+        turned: likewise.
+    """
+    operations = _of_halves()
+    assert operations is not None
+    laid = weight.detach().permute(0, 2, 3, 1).contiguous()
+    outputs, inputs = weight.shape[:2]
+    products = torch.empty(16, inputs // 2 * outputs, dtype=torch.int32)
+    with in_threads(max(1, inputs * outputs // _WEIGHTS)) as threads:
+        operations.lay(laid.numpy(), turned, products.numpy(), threads)
+    return Kernels(products, outputs, inputs) if turned else Kernels(products, inputs, outputs)
+
+
+def convolve_halves(images: Tensor, kernels: Kernels, bias: Tensor | None = None, *, padding: Sequence[int]) -> Tensor:
+    """Convolve maps in bfloat16; no gradient is kept.
+
+    What is multiplied is rounded to bfloat16 once more than in PyTorch's own convolution, after sums of a few numbers;
+    all sums that follow are float32.
+
+    Args:
+        images: (N, C, H, W) bfloat16.
+        kernels: of the convolution, what `kernels_of_halves` returned.
+        bias: (K,) float32; None for zeros.
+        padding: as in `convolve`.
+
+    Returns:
+        (N, K, h, w) bfloat16, channels last in memory, the same whatever the number of threads.
+
+    Raises:
+        ValueError: they are not of the channels or the size of the kernels.
+    """
+    operations = _of_halves()
+    assert operations is not None
+    maps = _rows(images)
+    shape = _shape(images, kernels, padding)
+    output = torch.empty(shape, dtype=torch.bfloat16, memory_format=torch.channels_last)
+    tiles = shape[0] * -(-shape[2] // 2) * -(-shape[3] // 2)
+    shift = np.zeros(kernels.outputs, np.float32) if bias is None else bias.detach().float().contiguous().numpy()
+    with in_threads(max(1, _parts(16 * tiles * kernels.inputs * kernels.outputs))) as threads:
+        operations.convolve(maps, kernels.products.numpy(), shift, *padding, _rows(output), threads)
+    return output
+
+
+def _shape(images: Tensor, kernels: Kernels, padding: Sequence[int]) -> tuple[int, int, int, int]:
+    """Return the shape of what comes out: pictures, channels, rows and columns."""
+    count, inputs, height, width = images.shape
+    shape = count, kernels.outputs, height + 2 * padding[0] - 2, width + 2 * padding[1] - 2
+    if inputs != kernels.inputs or min(shape[2:]) < 1:
+        raise ValueError(f"maps {tuple(images.shape)} for kernels from {kernels.inputs} channels to {kernels.outputs}.")
+    return shape
+
+
 def weight_gradient(images: Tensor, gradient: Tensor, *, padding: Sequence[int]) -> Tensor:
     """Return the gradient of a convolution's weights.
 
     Args:
-        images: (N, C, H, W) float32, what was convolved.
-        gradient: (N, K, h, w), of what came out.
+        images: (N, C, H, W), what was convolved: float32, or bfloat16 where `can_halves`. Of bfloat16 what is
+            multiplied is rounded once more, after sums of a few numbers; all sums that follow are float32.
+        gradient: (N, K, h, w), of what came out, of the same type.
         padding: as in `convolve`.
 
     Returns:
-        (K, C, 3, 3), the same whatever the number of threads.
+        (K, C, 3, 3), float32, channels last in memory, the same whatever the number of threads.
     """
-    operations = _compiled()
+    halves = images.dtype == torch.bfloat16
+    operations = _of_halves() if halves else _compiled()
     assert operations is not None
     maps, back = _rows(images), _rows(gradient)
-    if len(maps) != len(back):
-        raise ValueError(f"{len(maps)} maps and gradients of {len(back)}.")
+    if len(maps) != len(back) or images.dtype != gradient.dtype:
+        kinds = images.dtype, gradient.dtype
+        raise ValueError(f"{len(maps)} maps ({kinds[0]}) and gradients of {len(back)} ({kinds[1]}).")
     if not back.size:
         return torch.zeros(back.shape[3], maps.shape[3], 3, 3)
-    found = np.empty((3, 3, maps.shape[3], back.shape[3]), np.float32)
+    found = np.empty((back.shape[3], 3, 3, maps.shape[3]), np.float32)
     tiles = len(back) * -(-back.shape[1] // 2) * -(-back.shape[2] // 2)
-    parts = _parts(16 * tiles * maps.shape[3] * back.shape[3])
-    if parts < 2:
-        operations.weight_gradient(maps, back, *padding, found)
-    else:
-        with in_threads(parts) as threads:
-            operations.weight_gradient_in_parts(maps, back, *padding, found, threads)
-    return torch.from_numpy(found).permute(3, 2, 0, 1)
+    with in_threads(max(1, _parts(16 * tiles * maps.shape[3] * back.shape[3]))) as threads:
+        operations.weight_gradient(maps, back, *padding, found, threads)
+    return torch.from_numpy(found).permute(0, 3, 1, 2)
 
 
-def _rows(images: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """Return maps (N, C, H, W) as (N, H, W, C), one number behind the other in memory."""
-    rows: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = images.detach().permute(0, 2, 3, 1).contiguous().numpy()
-    return rows
+def _rows(images: Tensor) -> np.ndarray[tuple[int, ...], Any]:
+    """Return maps (N, C, H, W) as (N, H, W, C), one number behind the other in memory; bfloat16 as uint16."""
+    rows = images.detach().permute(0, 2, 3, 1).contiguous()
+    if images.dtype == torch.bfloat16:
+        halves: np.ndarray[tuple[int, ...], Any] = rows.view(torch.int16).numpy().view(np.uint16)
+        return halves
+    found: np.ndarray[tuple[int, ...], Any] = rows.numpy()
+    return found
 
 
 def _parts(multiply_adds: int) -> int:
