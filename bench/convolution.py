@@ -82,8 +82,8 @@ def _one(size: tuple[int, int, int, int, int], table: Table, dtype: torch.dtype,
     else:
         outputs_of = (
             lambda: F.conv2d(images, rounded, padding=padding),
-            lambda: winograd.convolve_halves(images, winograd.kernels_of_halves(weight), padding=around),
-            lambda: winograd.convolve_halves(slope, winograd.kernels_of_halves(weight, turned=True), padding=beyond),
+            lambda: winograd.convolve(images, winograd.kernels(weight, torch.bfloat16), padding=around),
+            lambda: winograd.convolve(slope, winograd.kernels(weight, torch.bfloat16, turned=True), padding=beyond),
         )
     calls: dict[str, Callable[[], Tensor]] = {
         "PyTorch|output": outputs_of[0],

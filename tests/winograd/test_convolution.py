@@ -362,8 +362,8 @@ found += [convolution.weight_gradient(images, gradient, padding=(1, 1))]
 print(max(float((one - other).abs().max() / other.abs().max()) for one, other in zip(found, (right, *back))))
 convolution._of_halves = lambda: halves  # slower than PyTorch here, but right
 images, gradient = images.bfloat16(), gradient.bfloat16()
-found = [convolution.convolve_halves(images, convolution.kernels_of_halves(weight), padding=(1, 1))]
-found += [convolution.convolve_halves(gradient, convolution.kernels_of_halves(weight, turned=True), padding=(1, 1))]
+found = [convolution.convolve(images, convolution.kernels(weight, torch.bfloat16), padding=(1, 1))]
+found += [convolution.convolve(gradient, convolution.kernels(weight, torch.bfloat16, turned=True), padding=(1, 1))]
 found += [convolution.weight_gradient(images, gradient, padding=(1, 1))]
 print(max(float((one - other).norm() / other.norm()) for one, other in zip(found, (right, *back))))
 """

@@ -37,9 +37,9 @@ class Worked(NamedTuple):
 
 def worked(images: Tensor, weight: Tensor, gradient: Tensor, padding: tuple[int, int]) -> Worked:
     images, gradient = images.to(HALF), gradient.to(HALF)
-    output = winograd.convolve_halves(images, winograd.kernels_of_halves(weight), padding=padding)
-    turned, beyond = winograd.kernels_of_halves(weight, turned=True), (2 - padding[0], 2 - padding[1])
-    back = winograd.convolve_halves(gradient, turned, padding=beyond)
+    output = winograd.convolve(images, winograd.kernels(weight, HALF), padding=padding)
+    turned, beyond = winograd.kernels(weight, HALF, turned=True), (2 - padding[0], 2 - padding[1])
+    back = winograd.convolve(gradient, turned, padding=beyond)
     return Worked(output, back, winograd.weight_gradient(images, gradient, padding=padding))
 
 
@@ -112,11 +112,11 @@ def test_of_small_whole_numbers_nothing_is_lost(shape: tuple[int, ...], padding:
 def test_the_bias_is_added_before_it_is_rounded() -> None:
     images, weight, _ = drawn((2, 64, 80, 7, 6), (1, 1))
     bias = noise(80, 1, 1, 1, seed=5).flatten()
-    ready = winograd.kernels_of_halves(weight)
-    found = winograd.convolve_halves(images.to(HALF), ready, bias, padding=(1, 1))
+    ready = winograd.kernels(weight, HALF)
+    found = winograd.convolve(images.to(HALF), ready, bias, padding=(1, 1))
     right = functional.conv2d(images.to(HALF).double(), weight.double(), bias.double(), padding=1)
     assert float((found - right).norm()) <= 6e-3 * float(right.norm())
-    zeros = winograd.convolve_halves(torch.zeros_like(images, dtype=HALF), ready, bias, padding=(1, 1))
+    zeros = winograd.convolve(torch.zeros_like(images, dtype=HALF), ready, bias, padding=(1, 1))
     assert torch.equal(zeros, bias.to(HALF).view(1, -1, 1, 1).expand_as(zeros))
 
 
@@ -132,7 +132,7 @@ def test_threads_and_company_change_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
-    alone = winograd.convolve_halves(given[0][1:2].to(HALF), winograd.kernels_of_halves(given[1]), padding=(1, 0))
+    alone = winograd.convolve(given[0][1:2].to(HALF), winograd.kernels(given[1], HALF), padding=(1, 0))
     assert torch.equal(alone, found[0].output[1:2])
 
 
@@ -156,11 +156,11 @@ def test_maps_in_any_order_of_memory() -> None:
 
 def test_what_does_not_go_together_is_refused() -> None:
     images, weight, gradient = drawn((2, 64, 64, 8, 6), (1, 1))
-    ready = winograd.kernels_of_halves(weight)
+    ready = winograd.kernels(weight, HALF)
     with pytest.raises(ValueError, match="kernels from 64 channels to 64"):
-        winograd.convolve_halves(noise(2, 80, 5, 6).to(HALF), ready, padding=(1, 1))
+        winograd.convolve(noise(2, 80, 5, 6).to(HALF), ready, padding=(1, 1))
     with pytest.raises(ValueError, match="kernels from 64 channels to 64"):
-        winograd.convolve_halves(images[..., :2].to(HALF), ready, padding=(0, 0))
+        winograd.convolve(images[..., :2].to(HALF), ready, padding=(0, 0))
     with pytest.raises(ValueError, match=r"2 maps .* and gradients of 1"):
         winograd.weight_gradient(images.to(HALF), gradient[:1].to(HALF), padding=(1, 1))
     with pytest.raises(ValueError, match="float32"):

@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from striate.learn.lending import lent
 from striate.winograd import convolution as winograd
 
-__all__ = ["sparing_convolution", "sparing_convolution_of_halves", "sparing_convolutions", "suited"]
+__all__ = ["sparing_convolution", "sparing_convolutions", "suited"]
 
 _TILES = 384  # of two by two outputs, in a batch, below which what is done to the weights outweighs it
 
@@ -26,13 +26,13 @@ def sparing_convolution(images: Tensor, weight: Tensor, bias: Tensor | None, pad
     """Convolve, as `torch.nn.functional.conv2d` does, but for rounding. Gradients of gradients are not to be had.
 
     Args:
-        images: shape (N, C, H, W), float32.
-        weight: shape (K, C, 3, 3), for which `winograd.suits` says yes, with strides of 1.
-        bias: shape (K,); None for zeros.
+        images: shape (N, C, H, W), float32, or bfloat16 where `winograd.can_halves`.
+        weight: shape (K, C, 3, 3), float32, for which `winograd.suits` says yes, with strides of 1.
+        bias: shape (K,), float32; None for zeros.
         padding: rows of zeros above and below, columns on either side.
 
     Returns:
-        Shape (N, K, h, w), channels last.
+        Shape (N, K, h, w), of the type of the images, channels last.
     """
     found: Tensor = _Sparing.apply(images, weight, bias, padding)
     return found
@@ -43,7 +43,7 @@ class _Sparing(torch.autograd.Function):
     def forward(context: Any, images: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
         context.save_for_backward(images, weight)
         context.padding = padding
-        return winograd.convolve(images, winograd.kernels(weight), bias, padding=padding)
+        return winograd.convolve(images, winograd.kernels(weight, images.dtype), bias, padding=padding)
 
     @staticmethod
     @once_differentiable
@@ -54,53 +54,11 @@ class _Sparing(torch.autograd.Function):
         back = of_weight = None
         if for_images:
             beyond = 2 - padding[0], 2 - padding[1]
-            back = winograd.convolve(gradient, winograd.kernels(weight, turned=True), padding=beyond)
+            turned = winograd.kernels(weight, gradient.dtype, turned=True)
+            back = winograd.convolve(gradient, turned, padding=beyond)
         if for_weight:
             of_weight = winograd.weight_gradient(images, gradient, padding=padding)
-        return back, of_weight, gradient.sum((0, 2, 3)) if for_bias else None, None
-
-
-def sparing_convolution_of_halves(
-    images: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]
-) -> Tensor:
-    """Convolve in bfloat16, as `torch.nn.functional.conv2d` does under autocast, but for rounding.
-
-    Gradients of gradients are not to be had.
-
-    Args:
-        images: shape (N, C, H, W), bfloat16.
-        weight: shape (K, C, 3, 3), float32, as for `sparing_convolution`. Its gradient is float32 as well.
-        bias: shape (K,), float32; None for zeros.
-        padding: likewise.
-
-    Returns:
-        Shape (N, K, h, w), bfloat16, channels last.
-    """
-    found: Tensor = _SparingHalves.apply(images, weight, bias, padding)
-    return found
-
-
-class _SparingHalves(torch.autograd.Function):
-    @staticmethod
-    def forward(context: Any, images: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
-        context.save_for_backward(images, weight)
-        context.padding = padding
-        return winograd.convolve_halves(images, winograd.kernels_of_halves(weight), bias, padding=padding)
-
-    @staticmethod
-    @once_differentiable
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        images, weight = context.saved_tensors
-        padding = context.padding
-        for_images, for_weight, for_bias = context.needs_input_grad[:3]
-        back = of_weight = None
-        if for_images:
-            beyond = 2 - padding[0], 2 - padding[1]
-            back = winograd.convolve_halves(gradient, winograd.kernels_of_halves(weight, turned=True), padding=beyond)
-        if for_weight:
-            of_weight = winograd.weight_gradient(images, gradient, padding=padding)
-        of_bias = gradient.sum((0, 2, 3), dtype=torch.float32) if for_bias else None
-        return back, of_weight, of_bias, None
+        return back, of_weight, gradient.sum((0, 2, 3), dtype=torch.float32) if for_bias else None, None
 
 
 def _forward(self: nn.Conv2d, input: Tensor) -> Tensor:
@@ -118,7 +76,7 @@ def _forward(self: nn.Conv2d, input: Tensor) -> Tensor:
         found: Tensor = type(self).forward(self, input)
         return found
     if halves:
-        return sparing_convolution_of_halves(input.to(torch.bfloat16), self.weight, self.bias, (above, before))
+        input = input.to(torch.bfloat16)
     return sparing_convolution(input, self.weight, self.bias, (above, before))
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numba import njit, prange
 
 from striate.vectors import LANES, can
+from striate.winograd.summing import bring_back, gather, group_of
 from striate.winograd.tiles import (
     COLUMNS,
     PRODUCTS,
@@ -23,7 +24,6 @@ from striate.winograd.tiles import (
     SEEN,
     TILE,
     gradient_before,
-    gradient_behind,
     kernel_before,
     multiply,
     place,
@@ -32,7 +32,6 @@ from striate.winograd.tiles import (
 )  # fmt: skip
 
 __all__ = [
-    "CHANNELS",
     "can",
     "convolve",
     "convolve_in_parts",
@@ -41,7 +40,6 @@ __all__ = [
     "weight_gradient",
 ]
 
-CHANNELS = 16  # of maps, in and out, are a multiple of it
 _CACHE = 800_000  # bytes of a processor's own cache that a block of tiles fills
 _SHARED = 8_000_000  # and of what all processors share, where every product needs all tiles
 
@@ -171,7 +169,7 @@ def convolve(maps, products, bias, low, high, added, above, before, found):  # t
     """Convolve maps with kernels of three by three, add up and clamp.
 
     Args:
-        maps: (N, H, W, C) float32, as all others: C and K multiples of `CHANNELS`, one number behind the other.
+        maps: (N, H, W, C) float32, as all others: C and K multiples of 16, one number behind the other.
         products: (16, C * K), what `lay` wrote.
         bias: (K,).
         low: smallest number that comes out,
@@ -221,44 +219,6 @@ def _take_in(maps, gradient, above, before, entered, turned, first, start, stop)
             gradient_before(source + 4 * channel, row, 4 * outputs, behind, SEEN * out, out)
 
 
-@_compile
-def group_of(channels):  # type: ignore[no-untyped-def]
-    """Return how many channels are multiplied together: a divisor, of which few rows are left over."""
-    for group in range(128, 0, -CHANNELS):
-        if channels % group == 0:
-            return group
-    return CHANNELS
-
-
-@_compile
-def _gather(turned, entered, count, group, sums, start, stop, again):  # type: ignore[no-untyped-def]
-    """Add up the products from `start` to `stop` (of 16 times the groups of channels) over the tiles of a block."""
-    outputs, inputs = turned.shape[2], entered.shape[2]
-    groups = outputs // group
-    for item in range(start, stop):
-        product, which = divmod(item, groups)
-        own = turned[product].ctypes.data + 4 * which * group
-        to = sums.ctypes.data + 4 * item * (group + ROWS) * inputs
-        for column in range(0, inputs, COLUMNS):
-            width = min(COLUMNS, inputs - column)
-            other = entered[product].ctypes.data + 4 * column
-            multiply(own, 4, 4 * outputs, group, count, other, 4 * inputs, to + 4 * column, 4 * inputs, width, again)
-
-
-@_compile
-def bring_back(sums, kernels, start, stop):  # type: ignore[no-untyped-def]
-    """Write the kernels from `start` to `stop`, (K, 3, 3, C), from the sums over all tiles."""
-    outputs, inputs, room = len(kernels), kernels.shape[3], sums.shape[1]
-    group = room - ROWS
-    product = 4 * (outputs // group) * room * inputs
-    for kernel in range(start, stop):
-        which, row = divmod(kernel, group)
-        for column in range(0, inputs, LANES):
-            own = sums.ctypes.data + 4 * ((which * room + row) * inputs + column)
-            to = kernels.ctypes.data + 4 * (kernel * 9 * inputs + column)
-            gradient_behind(own, SEEN * product, product, to, 4 * 3 * inputs, 4 * inputs)
-
-
 @_compile_in_parts
 def weight_gradient(maps, gradient, above, before, kernels, parts):  # type: ignore[no-untyped-def]
     """Work out the gradient of the kernels of `convolve`, in several threads: of the tiles, and then of the products.
@@ -288,6 +248,6 @@ def weight_gradient(maps, gradient, above, before, kernels, parts):  # type: ign
             _take_in(maps, gradient, above, before, entered, turned, first, start, stop)
         for part in prange(parts):
             start, stop = part * items // parts, (part + 1) * items // parts
-            _gather(turned, entered, last - first, group, sums, start, stop, min(first, 1))
+            gather(turned, entered, last - first, group, sums, start, stop, first > 0, False)
     for part in prange(parts):
         bring_back(sums, kernels, part * outputs // parts, (part + 1) * outputs // parts)

@@ -26,9 +26,7 @@ __all__ = [
     "can",
     "can_halves",
     "convolve",
-    "convolve_halves",
     "kernels",
-    "kernels_of_halves",
     "suits",
     "weight_gradient",
 ]
@@ -104,26 +102,32 @@ class Kernels:
     outputs: int
 
 
-def kernels(weight: Tensor, *, turned: bool = False) -> Kernels:
+def kernels(weight: Tensor, dtype: torch.dtype = torch.float32, *, turned: bool = False) -> Kernels:
     """Make the weights of a convolution ready.
 
     Args:
         weight: (K, C, 3, 3) float32, for which `suits` says yes.
+        dtype: of the maps, float32, or bfloat16 where `can_halves`.
         turned: for the way back, from outputs to inputs.
     """
-    operations = _compiled()
-    assert operations is not None
+    outputs, inputs = weight.shape[:2]
+    ends = (outputs, inputs) if turned else (inputs, outputs)
+    parts = min(torch.get_num_threads(), inputs * outputs // _WEIGHTS)
+    operations = _operations(dtype)
+    if dtype == torch.bfloat16:
+        pairs = torch.empty(16, inputs * outputs // 2, dtype=torch.int32)
+        with in_threads(max(parts, 1)) as threads:
+            operations.lay(weight.detach().permute(0, 2, 3, 1).contiguous().numpy(), turned, pairs.numpy(), threads)
+        return Kernels(pairs, *ends)
     laid = weight.detach().permute(0, 2, 3, 1) if turned else weight.detach().permute(1, 2, 3, 0)
-    inputs, outputs = laid.shape[0], laid.shape[3]
     products = torch.empty(16, inputs * outputs)
     given = laid.contiguous().numpy(), turned, products.numpy()
-    parts = min(torch.get_num_threads(), inputs * outputs // _WEIGHTS)
     if parts < 2:
         operations.lay(*given)
     else:
         with in_threads(parts) as threads:
-            operations.lay_in_parts(*given, borders(inputs, threads))
-    return Kernels(products, inputs, outputs)
+            operations.lay_in_parts(*given, borders(len(laid), threads))
+    return Kernels(products, *ends)
 
 
 def convolve(
@@ -138,101 +142,52 @@ def convolve(
 ) -> Tensor:
     """Convolve maps, add up and clamp; no gradient is kept.
 
+    In bfloat16 what is multiplied is rounded once more than in PyTorch's own convolution, after sums of a few numbers;
+    all sums that follow are float32.
+
     Args:
-        images: (N, C, H, W) float32.
-        kernels: of the convolution.
-        bias: (K,); None for zeros.
+        images: (N, C, H, W) float32, or bfloat16 where `can_halves`.
+        kernels: of the convolution, made ready for the type of the images.
+        bias: (K,) float32; None for zeros.
         padding: rows of zeros above and below, columns on either side: at most 2.
-        added: (N, K, h, w), what is added.
+        added: (N, K, h, w), what is added. For float32 alone, as the two that follow.
         low: the smallest number that comes out.
         high: the largest.
 
     Returns:
-        (N, K, h, w), channels last in memory. A number that is not finite spoils the three beside it in its tile, of
-        two by two, as well.
+        (N, K, h, w), of the type of the images, channels last in memory. A number that is not finite spoils the three
+        beside it in its tile, of two by two, as well.
 
     Raises:
         ValueError: they are not of the channels or the size of the kernels and of what is added.
 
     Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016, section 4.1.
     """
-    operations = _compiled()
-    assert operations is not None
-    maps = _rows(images)
-    count = len(maps)
-    shape = _shape(images, kernels, padding)
-    if added is not None and added.shape != shape:
+    operations = _operations(images.dtype)
+    count, inputs, height, width = images.shape
+    shape = count, kernels.outputs, height + 2 * padding[0] - 2, width + 2 * padding[1] - 2
+    if inputs != kernels.inputs or min(shape[2:]) < 1 or (added is not None and added.shape != shape):
         raise ValueError(f"maps {tuple(images.shape)} for kernels from {kernels.inputs} channels to {kernels.outputs}.")
     # no view: what is returned from within autograd may be written to by a rectifier
-    output = torch.empty(shape, memory_format=torch.channels_last)
-    found = output.permute(0, 2, 3, 1).numpy()
-    tiles = count * -(-found.shape[1] // 2) * -(-found.shape[2] // 2)
+    output = torch.empty(shape, dtype=images.dtype, memory_format=torch.channels_last)
+    tiles = count * -(-shape[2] // 2) * -(-shape[3] // 2)
     shift = np.zeros(kernels.outputs, np.float32) if bias is None else bias.detach().contiguous().numpy()
+    parts = _parts(16 * tiles * inputs * kernels.outputs)
+    ready = _rows(images), kernels.products.numpy(), shift
+    if images.dtype == torch.bfloat16:
+        if added is not None or low > -math.inf or high < math.inf:
+            raise ValueError("in bfloat16 nothing is added or clamped on the way.")
+        with in_threads(max(parts, 1)) as threads:
+            operations.convolve(*ready, *padding, _rows(output), threads)
+        return output
     others = _NOTHING if added is None else _rows(added)
-    given = maps, kernels.products.numpy(), shift, np.float32(low), np.float32(high), others, *padding, found
-    parts = _parts(16 * tiles * kernels.inputs * kernels.outputs)
+    given = *ready, np.float32(low), np.float32(high), others, *padding, output.permute(0, 2, 3, 1).numpy()
     if parts < 2:
         operations.convolve(*given)
     else:
         with in_threads(parts) as threads:
             operations.convolve_in_parts(*given, borders(tiles, threads))
     return output
-
-
-def kernels_of_halves(weight: Tensor, *, turned: bool = False) -> Kernels:
-    """Make the weights of a convolution in bfloat16 ready, where `can_halves`.
-
-    Args:
-        weight: as in `kernels`: float32, which is rounded once.
-        turned: likewise.
-    """
-    operations = _of_halves()
-    assert operations is not None
-    laid = weight.detach().permute(0, 2, 3, 1).contiguous()
-    outputs, inputs = weight.shape[:2]
-    products = torch.empty(16, inputs // 2 * outputs, dtype=torch.int32)
-    with in_threads(max(1, inputs * outputs // _WEIGHTS)) as threads:
-        operations.lay(laid.numpy(), turned, products.numpy(), threads)
-    return Kernels(products, outputs, inputs) if turned else Kernels(products, inputs, outputs)
-
-
-def convolve_halves(images: Tensor, kernels: Kernels, bias: Tensor | None = None, *, padding: Sequence[int]) -> Tensor:
-    """Convolve maps in bfloat16; no gradient is kept.
-
-    What is multiplied is rounded to bfloat16 once more than in PyTorch's own convolution, after sums of a few numbers;
-    all sums that follow are float32.
-
-    Args:
-        images: (N, C, H, W) bfloat16.
-        kernels: of the convolution, what `kernels_of_halves` returned.
-        bias: (K,) float32; None for zeros.
-        padding: as in `convolve`.
-
-    Returns:
-        (N, K, h, w) bfloat16, channels last in memory, the same whatever the number of threads.
-
-    Raises:
-        ValueError: they are not of the channels or the size of the kernels.
-    """
-    operations = _of_halves()
-    assert operations is not None
-    maps = _rows(images)
-    shape = _shape(images, kernels, padding)
-    output = torch.empty(shape, dtype=torch.bfloat16, memory_format=torch.channels_last)
-    tiles = shape[0] * -(-shape[2] // 2) * -(-shape[3] // 2)
-    shift = np.zeros(kernels.outputs, np.float32) if bias is None else bias.detach().float().contiguous().numpy()
-    with in_threads(max(1, _parts(16 * tiles * kernels.inputs * kernels.outputs))) as threads:
-        operations.convolve(maps, kernels.products.numpy(), shift, *padding, _rows(output), threads)
-    return output
-
-
-def _shape(images: Tensor, kernels: Kernels, padding: Sequence[int]) -> tuple[int, int, int, int]:
-    """Return the shape of what comes out: pictures, channels, rows and columns."""
-    count, inputs, height, width = images.shape
-    shape = count, kernels.outputs, height + 2 * padding[0] - 2, width + 2 * padding[1] - 2
-    if inputs != kernels.inputs or min(shape[2:]) < 1:
-        raise ValueError(f"maps {tuple(images.shape)} for kernels from {kernels.inputs} channels to {kernels.outputs}.")
-    return shape
 
 
 def weight_gradient(images: Tensor, gradient: Tensor, *, padding: Sequence[int]) -> Tensor:
@@ -247,9 +202,7 @@ def weight_gradient(images: Tensor, gradient: Tensor, *, padding: Sequence[int])
     Returns:
         (K, C, 3, 3), float32, channels last in memory, the same whatever the number of threads.
     """
-    halves = images.dtype == torch.bfloat16
-    operations = _of_halves() if halves else _compiled()
-    assert operations is not None
+    operations = _operations(images.dtype)
     maps, back = _rows(images), _rows(gradient)
     if len(maps) != len(back) or images.dtype != gradient.dtype:
         kinds = images.dtype, gradient.dtype
@@ -261,6 +214,13 @@ def weight_gradient(images: Tensor, gradient: Tensor, *, padding: Sequence[int])
     with in_threads(max(1, _parts(16 * tiles * maps.shape[3] * back.shape[3]))) as threads:
         operations.weight_gradient(maps, back, *padding, found, threads)
     return torch.from_numpy(found).permute(0, 3, 1, 2)
+
+
+def _operations(dtype: torch.dtype) -> Any:
+    """Return the compiled operations on maps of a type."""
+    found = _of_halves() if dtype == torch.bfloat16 else _compiled()
+    assert found is not None
+    return found
 
 
 def _rows(images: Tensor) -> np.ndarray[tuple[int, ...], Any]:

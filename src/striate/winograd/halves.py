@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit, prange
 
 from striate.vectors import LANES, dots, squares
-from striate.winograd.compiled import bring_back, group_of
+from striate.winograd.summing import bring_back, gather, group_of
 from striate.winograd.tiles import (
     COLUMNS,
     PRODUCTS,
@@ -202,23 +202,6 @@ def _take_in(maps, gradient, above, before, entered, turned, first, start, stop)
             )  # fmt: skip
 
 
-@_compile
-def _gather(turned, entered, count, group, sums, start, stop, again):  # type: ignore[no-untyped-def]
-    """Add up the products from `start` to `stop` (of 16 times the groups of channels) over the pairs of a block."""
-    outputs, inputs = turned.shape[2], entered.shape[2]
-    groups = outputs // group
-    for item in range(start, stop):
-        product, which = divmod(item, groups)
-        own = turned[product].ctypes.data + 4 * which * group
-        to = sums.ctypes.data + 4 * item * (group + ROWS) * inputs
-        for column in range(0, inputs, COLUMNS):
-            width = min(COLUMNS, inputs - column)
-            other = entered[product].ctypes.data + 4 * column
-            multiply_pairs(
-                own, 4, 4 * outputs, group, count, other, 4 * inputs, to + 4 * column, 4 * inputs, width, again
-            )  # fmt: skip
-
-
 @_compile_in_parts
 def weight_gradient(maps, gradient, above, before, kernels, parts):  # type: ignore[no-untyped-def]
     """Work out the gradient of the kernels of `convolve`, in several threads: of the tiles, and then of the products.
@@ -246,6 +229,6 @@ def weight_gradient(maps, gradient, above, before, kernels, parts):  # type: ign
             _take_in(maps, gradient, above, before, entered, turned, first, start, stop)
         for part in prange(parts):
             start, stop = part * items // parts, (part + 1) * items // parts
-            _gather(turned, entered, last - first, group, sums, start, stop, min(first, 1))
+            gather(turned, entered, last - first, group, sums, start, stop, first > 0, True)
     for part in prange(parts):
         bring_back(sums, kernels, part * outputs // parts, (part + 1) * outputs // parts)
