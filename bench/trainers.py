@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from bench.data import part, photographs
 
-__all__ = ["Measured", "Task", "task"]
+__all__ = ["Measured", "Task", "settings_of", "task"]
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 DIGITS_MEAN, DIGITS_STD = 0.1307, 0.3081
@@ -66,35 +66,42 @@ def task(name: str, count: int, epochs: int) -> Task:
 # --- ours
 
 
-def _striate(what: Task, variant: str) -> Measured:
-    """Train by `fit` as it comes; before and after it, the bare steps of one epoch at the same settings."""
-    from striate import dataset, learn
+def settings_of(what: Task) -> tuple[Any, dict[str, Any]]:
+    """Return the pictures and the settings of `fit`."""
+    from striate import dataset
 
-    network = learn.start(what.net, classes=10, channels=what.channels, size=what.side, seed=0)
+    augment: Any
+    optimizer: dict[str, Any]
     if what.name == "digits":
         pictures = dataset.open(part("mnist", what.count), part="train")
+        augment, optimizer = "none", {"optimizer": "adam"}
     else:
         pictures = dataset.open(photographs(what.count) / "train")
-    augment = "none" if what.name == "digits" else {"crop": (0.08, 1.0), "flip": "horizontal"}
-    optimizer: dict[str, Any] = {"optimizer": "adam"}
-    if what.name != "digits":
+        augment = {"crop": (0.08, 1.0), "flip": "horizontal"}
         optimizer = {"optimizer": "momentum", "momentum": 0.9, "weight_decay": 1e-4}
+    settings = {
+        "epochs": what.epochs,
+        "batch": what.batch,
+        "rate": what.rate,
+        "schedule": "constant",
+        "standardize": "channel",
+        "share": 0.0,
+        "augment": augment,
+        **optimizer,
+    }
+    return pictures, settings
+
+
+def _striate(what: Task, variant: str) -> Measured:
+    """Train by `fit` as it comes; before and after it, the bare steps of one epoch at the same settings."""
+    from striate import learn
+
+    network = learn.start(what.net, classes=10, channels=what.channels, size=what.side, seed=0)
+    pictures, settings = settings_of(what)
     bare = [_bare(what)]
     with tempfile.TemporaryDirectory() as folder_of_run:
         started = time.perf_counter()
-        run = learn.fit(
-            network,
-            pictures,
-            out=Path(folder_of_run) / "run",
-            epochs=what.epochs,
-            batch=what.batch,
-            rate=what.rate,
-            schedule="constant",
-            standardize="channel",
-            share=0.0,
-            augment=augment,
-            **optimizer,
-        )
+        run = learn.fit(network, pictures, out=Path(folder_of_run) / "run", **settings)
         seconds = time.perf_counter() - started
         ends = [0.0, *(epoch.seconds for epoch in run.history)]
     bare.append(_bare(what))
