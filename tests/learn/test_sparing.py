@@ -193,6 +193,17 @@ def test_under_autocast_bfloat16_itself_may_come_in() -> None:
         assert torch.equal(found, expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_under_autocast_a_bias_of_another_type_is_left_to_pytorch(dtype: torch.dtype) -> None:
+    layer, images = convolution(64, 64, 3), noise(4, 64, 24, 24)
+    assert layer.bias is not None
+    layer.bias.data = layer.bias.data.to(dtype)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = layer(images)
+        with sparing_convolutions(layer):
+            assert torch.equal(layer(images), expected)
+
+
 def test_without_a_processor_for_it_autocast_is_left_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(winograd, "_of_halves", lambda: None)
     layer, images = convolution(64, 64, 3), noise(4, 64, 24, 24)

@@ -71,6 +71,7 @@ def _forward(self: nn.Conv2d, input: Tensor) -> Tensor:
     plain = plain or torch.compiler.is_compiling()
     plain = plain or torch._C._len_torch_dispatch_stack() > 0  # somebody writes down, or counts, what PyTorch does
     plain = plain or input.shape[1] != self.weight.shape[1]
+    plain = plain or (self.bias is not None and self.bias.dtype != torch.float32)
     plain = plain or len(input) * _half(input.shape[2] + 2 * above) * _half(input.shape[3] + 2 * before) < _TILES
     if plain:
         found: Tensor = type(self).forward(self, input)

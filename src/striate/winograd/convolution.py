@@ -171,7 +171,7 @@ def convolve(
     # no view: what is returned from within autograd may be written to by a rectifier
     output = torch.empty(shape, dtype=images.dtype, memory_format=torch.channels_last)
     tiles = count * -(-shape[2] // 2) * -(-shape[3] // 2)
-    shift = np.zeros(kernels.outputs, np.float32) if bias is None else bias.detach().contiguous().numpy()
+    shift = np.zeros(kernels.outputs, np.float32) if bias is None else bias.detach().float().contiguous().numpy()
     parts = _parts(16 * tiles * inputs * kernels.outputs)
     ready = _rows(images), kernels.products.numpy(), shift
     if images.dtype == torch.bfloat16:
