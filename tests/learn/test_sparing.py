@@ -135,8 +135,9 @@ def test_other_numbers_are_left_to_pytorch() -> None:
     layer, images = convolution(64, 64, 3), noise(4, 64, 24, 24)
     with sparing_convolutions(layer):
         assert used(layer(images))
-        with torch.autocast("cpu", torch.float16):
-            assert not used(layer(images))
+        for half in (torch.bfloat16, torch.float16):
+            with torch.autocast("cpu", half):
+                assert not used(layer(images))
         with pytest.raises(RuntimeError, match=r"expected input.* to have 64 channels"):
             layer(noise(4, 80, 24, 24))
         with pytest.raises(RuntimeError, match=r"same|type"):
@@ -156,7 +157,7 @@ def test_under_autocast_it_is_in_bfloat16() -> None:
     for name, layer in (("plain", plain), ("ours", ours), ("exact", exact)):
         half = name != "exact"
         given = (images if half else images.double()).clone().requires_grad_()
-        with sparing_convolutions(layer if name == "ours" else nn.Identity()):
+        with sparing_convolutions(layer if name == "ours" else nn.Identity(), halves=True):
             with torch.autocast("cpu", torch.bfloat16, enabled=half):
                 output = layer(given)
             assert used(output) == (name == "ours")
@@ -176,7 +177,7 @@ def test_under_autocast_only_what_learns_gets_a_gradient(learns: str) -> None:
     held = {"images": images, "weight": layer.weight, "bias": layer.bias}
     if learns != "nothing":
         held[learns].requires_grad_()
-    with sparing_convolutions(layer), torch.autocast("cpu", torch.bfloat16):
+    with sparing_convolutions(layer, halves=True), torch.autocast("cpu", torch.bfloat16):
         output = layer(images)
     assert output.requires_grad == (learns != "nothing")
     if learns != "nothing":
@@ -187,7 +188,7 @@ def test_under_autocast_only_what_learns_gets_a_gradient(learns: str) -> None:
 @halving
 def test_under_autocast_bfloat16_itself_may_come_in() -> None:
     layer, images = convolution(64, 64, 3), noise(4, 64, 24, 24)
-    with sparing_convolutions(layer), torch.autocast("cpu", torch.bfloat16):
+    with sparing_convolutions(layer, halves=True), torch.autocast("cpu", torch.bfloat16):
         expected, found = layer(images), layer(images.bfloat16())
         assert used(found)
         assert torch.equal(found, expected)
@@ -200,14 +201,14 @@ def test_under_autocast_a_bias_of_another_type_is_left_to_pytorch(dtype: torch.d
     layer.bias.data = layer.bias.data.to(dtype)
     with torch.autocast("cpu", torch.bfloat16):
         expected = layer(images)
-        with sparing_convolutions(layer):
+        with sparing_convolutions(layer, halves=True):
             assert torch.equal(layer(images), expected)
 
 
 def test_without_a_processor_for_it_autocast_is_left_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(winograd, "_of_halves", lambda: None)
     layer, images = convolution(64, 64, 3), noise(4, 64, 24, 24)
-    with sparing_convolutions(layer), torch.autocast("cpu", torch.bfloat16):
+    with sparing_convolutions(layer, halves=True), torch.autocast("cpu", torch.bfloat16):
         assert not used(layer(images))
 
 
@@ -357,14 +358,11 @@ def watched(trained: striate.Network, seen: list[tuple[bool, bool]]) -> striate.
     return trained
 
 
-@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=halving)])
-def test_two_epochs_and_two_are_four_bit_for_bit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
-) -> None:
+def test_two_epochs_and_two_are_four_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "WORTH", 0)
     seen: list[tuple[bool, bool]] = []
     whole = watched(striate.load(NET), seen)
-    settings = TRYING | {"epochs": 4, "precision": precision}
+    settings = TRYING | {"epochs": 4}
     truth = fit(whole, pictures(), out=tmp_path / "whole", **settings)
     assert set(seen) == {(True, True), (False, False)}
 

@@ -62,7 +62,15 @@ class _Sparing(torch.autograd.Function):
 
 
 def _forward(self: nn.Conv2d, input: Tensor) -> Tensor:
-    """Do what the module does, with fewer multiplications where that is faster."""
+    """Do what the module does, with fewer multiplications where that is faster, but under autocast."""
+    if torch.is_autocast_enabled("cpu"):
+        found: Tensor = type(self).forward(self, input)
+        return found
+    return _forward_of_any(self, input)
+
+
+def _forward_of_any(self: nn.Conv2d, input: Tensor) -> Tensor:
+    """Do what the module does, with fewer multiplications where that is faster, in bfloat16 too."""
     assert isinstance(self.padding, tuple)
     above, before = self.padding
     halves = torch.is_autocast_enabled("cpu")
@@ -116,11 +124,16 @@ def _suits(convolution: nn.Conv2d) -> bool:
 
 
 @contextmanager
-def sparing_convolutions(module: nn.Module) -> Iterator[None]:
+def sparing_convolutions(module: nn.Module, *, halves: bool = False) -> Iterator[None]:
     """Let the convolutions of a module take fewer multiplications while this lasts, where that can be and is faster.
 
     Their classes, weights and hooks stay as they are.
+
+    Args:
+        module: whose convolutions they are.
+        halves: in bfloat16 too, under autocast. `fit` does not: two seeds of CIFAR-10 came out at 93.98 and 94.03 %,
+            with PyTorch's own convolutions at 94.25 and 94.32 %.
     """
     ours = suited(module)
-    with lent(ours if ours and winograd.can() else [], _forward):
+    with lent(ours if ours and winograd.can() else [], _forward_of_any if halves else _forward):
         yield
