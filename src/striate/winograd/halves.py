@@ -229,6 +229,6 @@ def weight_gradient(maps, gradient, above, before, kernels, parts):  # type: ign
             _take_in(maps, gradient, above, before, entered, turned, first, start, stop)
         for part in prange(parts):
             start, stop = part * items // parts, (part + 1) * items // parts
-            gather(turned, entered, last - first, group, sums, start, stop, first > 0, True)
+            gather(turned, entered, last - first, group, sums, start, stop, first > 0)
     for part in prange(parts):
         bring_back(sums, kernels, part * outputs // parts, (part + 1) * outputs // parts)

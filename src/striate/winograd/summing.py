@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from numba import njit
+from typing import Any
+
+import numba.extending
+from numba import njit, types
 
 from striate.vectors import LANES
 from striate.winograd.tiles import COLUMNS, ROWS, SEEN, gradient_behind, multiply, multiply_pairs
@@ -24,12 +27,29 @@ def group_of(channels):  # type: ignore[no-untyped-def]
     return CHANNELS
 
 
+_overload: Any = numba.extending.overload  # no types are known of it
+
+
+def _multiply_numbers(array: Any, *given: Any) -> None:
+    """Multiply matrices of the numbers that an array holds."""
+    raise NotImplementedError
+
+
+@_overload(_multiply_numbers)
+def _chosen(array, *given):  # type: ignore[no-untyped-def]
+    """Choose before it is compiled, so that nobody compiles what he has no numbers for."""
+    if array.dtype == types.uint32:
+        return lambda array, *given: multiply_pairs(*given)
+    return lambda array, *given: multiply(*given)
+
+
 @_compile
-def gather(turned, entered, count, group, sums, start, stop, again, pairs):  # type: ignore[no-untyped-def]
+def gather(turned, entered, count, group, sums, start, stop, again):  # type: ignore[no-untyped-def]
     """Add up products over the tiles of a block, or over the pairs of tiles.
 
     Args:
-        turned: (16, T + 2, K), of the gradients: numbers (float32), or pairs of bfloat16; two rows behind are read.
+        turned: (16, T + 2, K), of the gradients: numbers (float32), or pairs of bfloat16 (uint32); two rows behind are
+            read.
         entered: (16, T, C), of what was convolved.
         count: tiles, or pairs.
         group: of channels that are multiplied together.
@@ -37,7 +57,6 @@ def gather(turned, entered, count, group, sums, start, stop, again, pairs):  # t
         start: the first of them that is done.
         stop: the first that is not.
         again: whether the block is not the first, and is added.
-        pairs: whether numbers are pairs.
     """
     outputs, inputs = turned.shape[2], entered.shape[2]
     groups = outputs // group
@@ -48,11 +67,9 @@ def gather(turned, entered, count, group, sums, start, stop, again, pairs):  # t
         for column in range(0, inputs, COLUMNS):
             width = min(COLUMNS, inputs - column)
             other = entered[product].ctypes.data + 4 * column
-            where = to + 4 * column
-            if pairs:
-                multiply_pairs(own, 4, 4 * outputs, group, count, other, 4 * inputs, where, 4 * inputs, width, again)
-            else:
-                multiply(own, 4, 4 * outputs, group, count, other, 4 * inputs, where, 4 * inputs, width, again)
+            _multiply_numbers(
+                turned, own, 4, 4 * outputs, group, count, other, 4 * inputs, to + 4 * column, 4 * inputs, width, again
+            )
 
 
 @_compile
