@@ -17,7 +17,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +49,7 @@ class Task:
 
 @dataclass
 class Measured:
-    """Seconds of the clock in all and of each epoch; of the bare steps, seconds of an epoch's."""
+    """Seconds of the clock in all and of each epoch; of the bare steps behind each."""
 
     seconds: float
     epochs: list[float]
@@ -93,23 +92,34 @@ def settings_of(what: Task) -> tuple[Any, dict[str, Any]]:
 
 
 def _striate(what: Task, variant: str) -> Measured:
-    """Train by `fit` as it comes; before and after it, the bare steps of one epoch at the same settings."""
-    from striate import learn
+    """Train by `fit` as it comes; behind each epoch the bare steps of one, as the machine changes its speed."""
+    from striate import learn, progress
+    from striate.learn.interrupting import TASK
 
     network = learn.start(what.net, classes=10, channels=what.channels, size=what.side, seed=0)
     pictures, settings = settings_of(what)
-    bare = [_bare(what)]
-    with tempfile.TemporaryDirectory() as folder_of_run:
+    bare = _bare(what)
+    epochs: list[float] = []
+    of_bare: list[float] = []
+    left = 0.0  # when the bare steps behind the last epoch were done
+
+    def hear(event: progress.Event) -> None:
+        nonlocal left
+        if event.task == TASK:
+            if event.done:
+                epochs.append(time.perf_counter() - left)
+                of_bare.append(bare())
+            left = time.perf_counter()
+
+    with tempfile.TemporaryDirectory() as folder_of_run, progress.listen(hear):
         started = time.perf_counter()
-        run = learn.fit(network, pictures, out=Path(folder_of_run) / "run", **settings)
-        seconds = time.perf_counter() - started
-        ends = [0.0, *(epoch.seconds for epoch in run.history)]
-    bare.append(_bare(what))
-    return Measured(seconds, [after - before for before, after in pairwise(ends)], bare)
+        learn.fit(network, pictures, out=Path(folder_of_run) / "run", **settings)
+        seconds = time.perf_counter() - started - sum(of_bare)
+    return Measured(seconds, epochs, of_bare)
 
 
-def _bare(what: Task) -> float:
-    """Return the seconds of the steps of an epoch on tensors that lie ready, at the settings that `fit` takes."""
+def _bare(what: Task) -> Callable[[], float]:
+    """Return what takes the steps of an epoch as `fit` does, on tensors that lie ready, and returns their seconds."""
     from striate import learn
     from striate.learn.narrow_norm import narrow_norms
     from striate.learn.precision import autocast, precision_for
@@ -123,21 +133,20 @@ def _bare(what: Task) -> float:
     labels = torch.randint(0, 10, (what.batch,), device=device)
     precision = precision_for("auto", device)
 
-    def steps(many: int) -> float:
+    def steps() -> float:
         started = time.perf_counter()
-        for _ in range(many):
-            with autocast(precision, device):
-                logits = module(images)
-            nn.functional.cross_entropy(logits.float(), labels).backward()
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        with narrow_norms(module):
+            for _ in range(max(1, what.count // what.batch)):
+                with autocast(precision, device):
+                    logits = module(images)
+                nn.functional.cross_entropy(logits.float(), labels).backward()
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
         if device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - started
 
-    with narrow_norms(module):
-        steps(2)
-        return steps(max(1, what.count // what.batch))
+    return steps
 
 
 def _optimizer(what: Task, module: nn.Module, *, fused: bool = False) -> torch.optim.Optimizer:

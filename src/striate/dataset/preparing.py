@@ -13,7 +13,9 @@ from striate.errors import ImageError
 from striate.images import as_channels
 from striate.spec import InputSpec
 
-__all__ = ["check_range", "fit_pixels", "hashed", "normalised", "scaled", "with_channels"]
+__all__ = ["check_range", "fit_pixels", "hashed", "normalised", "scaled", "statistics_in_rows", "with_channels"]
+
+_LONG = 4_096  # numbers: from rows of so many on nothing is gained by longer ones
 
 
 def fit_pixels(values: NDArray[Any], spec: InputSpec, name: str) -> NDArray[Any]:
@@ -96,19 +98,32 @@ def normalised(values: NDArray[Any], spec: InputSpec, out: NDArray[np.float32] |
     Returns:
         Shape (n, H, W, C), float32.
     """
-    count, height, width, channels = values.shape
     if out is None:
         out = np.empty(values.shape, dtype=np.float32)
-    rows = values.reshape(count, height, width * channels)
-    target = out.reshape(count, height, width * channels)  # a view: `out` is contiguous
+    mean, std = statistics_in_rows(spec, *values.shape[1:3])
+    rows = values.reshape(-1, len(mean))
+    target = out.reshape(rows.shape)  # a view: `out` is contiguous
     if values.dtype == np.uint8:
         np.divide(rows, np.float32(255), out=target, dtype=np.float32)
     else:
         np.copyto(target, rows)
-    if spec.pixelwise is not None:
-        mean, std = spec.pixelwise.resized(height, width).rows
-    else:
-        mean, std = (np.tile(np.asarray(one, dtype=np.float32), width) for one in (spec.mean, spec.std))
     target -= mean
     target /= std
     return out
+
+
+def statistics_in_rows(spec: InputSpec, height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return mean and std of the numbers in a row of a picture (H, W, C), or in all its rows.
+
+    All rows of small pictures, and where each pixel has its own; so that operations on pictures have long rows.
+
+    Returns:
+        Shape (L,) each; pictures are (-1, L).
+    """
+    if spec.pixelwise is not None:
+        mean, std = spec.pixelwise.resized(height, width).rows
+        return mean.ravel(), std.ravel()
+    row = width * spec.channels
+    times = width * height if row * height <= _LONG else width
+    mean, std = (np.tile(np.asarray(one, dtype=np.float32), times) for one in (spec.mean, spec.std))
+    return mean, std

@@ -13,8 +13,10 @@ from PIL import Image
 
 from striate import dataset
 from striate.errors import DataError, ImageError, OptionError
+from striate.learn.pictures import feeding
 from striate.learn.pictures.augment import Augment
 from striate.learn.pictures.feeding import feed
+from striate.learn.pictures.storage import InMemory
 from striate.spec import InputSpec
 
 SPEC = InputSpec(3, 20, 24, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3), resize=26)
@@ -340,6 +342,26 @@ def test_what_is_kept_is_decoded_once(storage):
     assert pictures.asked <= 50 + 1  # one is looked at for its type
     assert made.broken == {3: "picture 3 is broken"}
     assert [sum(map(len, epoch)) for epoch in epochs] == [49, 49, 49]
+
+
+@pytest.mark.parametrize("augment", ["none", EVERYTHING])
+@pytest.mark.parametrize("batches", [1, 2, 3])
+def test_how_many_batches_are_prepared_in_one_go_changes_nothing(flowers, augment, batches, monkeypatch):
+    expected, _ = fed(flowers, augment=augment, batch=2, storage="memory", epochs=(1, 2))
+    begun = []
+    begin = InMemory.begin
+    monkeypatch.setattr(InMemory, "begin", lambda self, *given: begun.append(given) or begin(self, *given))
+    monkeypatch.setattr(feeding, "_AT_ONCE", batches * 2 * 20 * 24 * 3)
+    found, _ = fed(flowers, augment=augment, batch=2, storage="memory", epochs=(1, 2))
+    assert len(begun) == 2 * -(-7 // batches)
+    assert alike(expected, found)
+    assert all(one.images.is_contiguous(memory_format=torch.channels_last) for one in itertools.chain(*found))
+
+
+def test_of_batches_that_are_prepared_in_one_go_one_without_a_readable_picture_is_left_out():
+    (batches,), _ = fed(Counting(8), InputSpec(1, 4, 4), batch=1, training=False, storage="memory")
+    assert [int(one.indices) for one in batches] == [0, 1, 2, 4, 5, 6, 7]
+    assert [int(one.images[0, 0, 0, 0] * 255 + 0.5) for one in batches] == [0, 1, 2, 4, 5, 6, 7]
 
 
 def test_a_data_set_that_augments_by_itself_is_read_in_every_epoch():

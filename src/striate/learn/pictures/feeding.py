@@ -6,10 +6,12 @@ cost a fraction of a second in an epoch, and photographs are decoded once, not i
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,13 +23,13 @@ from torch import Tensor
 
 from striate.dataset import PictureSet
 from striate.dataset.batches import processors
-from striate.dataset.preparing import normalised
+from striate.dataset.preparing import normalised, statistics_in_rows
 from striate.dataset.wrapped import WrappedSet
 from striate.errors import DataError, ImageError, OptionError
 from striate.files import byte_count
 from striate.learn.pictures.augment import Augment
 from striate.learn.pictures.canvas import Canvas, canvas
-from striate.learn.pictures.decoding import Piece, Reader
+from striate.learn.pictures.decoding import Piece, Reader, Waiting
 from striate.learn.pictures.draws import Moves, draw
 from striate.learn.pictures.on_disk import OnDisk, key_of
 from striate.learn.pictures.room import Choice, Storage, choose
@@ -38,7 +40,8 @@ from striate.spec import InputSpec
 
 __all__ = ["Fed", "Feed", "Storage", "feed"]
 
-_AHEAD = 2  # batches on their way besides the one that is asked for
+_AHEAD = 2  # pieces on their way besides the one that is asked for
+_AT_ONCE = 2**20  # numbers in a piece; a batch of more is one by itself
 _ITEMS = 8  # of a data set that may draw by lot itself: how many are read twice
 
 
@@ -104,6 +107,7 @@ class Feed:
         self._indices = indices
         self._labels = torch.from_numpy(np.ascontiguousarray(labels, dtype=np.int64)).to(device)
         self._spec = spec
+        self._statistics: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         self._batch = batch
         self._device = device
         self._seed = seed
@@ -142,32 +146,48 @@ class Feed:
             drawn = draw(self._augment, self.count, self._seed, frame=self.canvas.frame, epoch=number)
             moves = drawn.moves.to(self._device)
         on_device = torch.from_numpy(order).to(self._device)
-        left = deque(self._slices())
-        waiting: deque[tuple[slice, Any]] = deque()
+        left = deque(self._pieces())
+        waiting: deque[tuple[list[slice], Waiting]] = deque()
         came = 0
         while left or waiting:
             while left and len(waiting) <= _AHEAD:
-                piece = left.popleft()
-                waiting.append((piece, self._store.begin(order[piece], on_device[piece])))
-            piece, one = waiting.popleft()
-            found: Piece = one()
+                batches = left.popleft()
+                whole = slice(batches[0].start, batches[-1].stop)
+                waiting.append((batches, self._store.begin(order[whole], on_device[whole])))
+            batches, one = waiting.popleft()
+            found = one()
             if not len(found.values) and self._ranks == 1:
                 continue
             came += len(found.values)
-            yield self._fed(found, order[piece], on_device[piece], moves)
+            yield from self._fed(found, batches, order, on_device, moves)
         if not came and self.count and self._ranks == 1:
             first = next(iter(self.broken.values()), "")
             raise DataError(f"None of {self.count:,} pictures can be read. The first: {first}")
 
-    def _slices(self) -> Iterator[slice]:
-        """Yield this rank's share of each batch, as places in the order."""
-        for number in range(self.batches):
-            start = number * self._batch
-            many = min(self._batch, self.count - start)
-            yield slice(start + many * self._rank // self._ranks, start + many * (self._rank + 1) // self._ranks)
+    def _pieces(self) -> Iterator[list[slice]]:
+        """Yield what is fetched and varied in one go: batches, as places in the order; small ones several at a time.
 
-    def _fed(self, piece: Piece, places: NDArray[np.int64], rows: Tensor, moves: Moves | None) -> Fed:
+        Of several ranks each has its own share of every batch: these do not lie side by side.
+        """
+        batches = [
+            slice(start + many * self._rank // self._ranks, start + many * (self._rank + 1) // self._ranks)
+            for start in range(0, self.batches * self._batch, self._batch)
+            for many in (min(self._batch, self.count - start),)
+        ]
+        numbers = self._batch * math.prod(self._spec.size) * self._spec.channels
+        together = max(_AT_ONCE // numbers, 1) if self._store.at_once and self._ranks == 1 else 1
+        for first in range(0, len(batches), together):
+            yield batches[first : first + together]
+
+    def _fed(
+        self, piece: Piece, batches: list[slice], order: NDArray[np.int64], on_device: Tensor, moves: Moves | None
+    ) -> Iterator[Fed]:
+        """Yield the batches of a piece."""
+        whole = slice(batches[0].start, batches[-1].stop)
+        places, rows = order[whole], on_device[whole]
+        ends = [batch.stop - whole.start for batch in batches]
         if piece.good is not None:
+            ends = np.concatenate(([0], np.cumsum(piece.good)))[ends].tolist()
             places = places[piece.good]
             rows = torch.from_numpy(places).to(self._device)
         indices = torch.from_numpy(self._indices[places])
@@ -178,17 +198,18 @@ class Feed:
                 values = values.pin_memory()
             values = values.to(self._device, non_blocking=True)
         if not len(values):  # another rank has some
-            return Fed(torch.empty(0, self._spec.channels, *self._spec.size, device=self._device), labels, indices)
-        if moves is None:
-            return Fed(self._numbers(values), labels, indices)
-        moves = moves.rows(rows)
-        images = self._varied(values, moves)
-        if moves.cut is not None:
+            yield Fed(torch.empty(0, self._spec.channels, *self._spec.size, device=self._device), labels, indices)
+            return
+        moves = None if moves is None else moves.rows(rows)
+        images = self._numbers(values) if moves is None else self._varied(values, moves)
+        if moves is not None and moves.cut is not None:
             images = cover(images, moves.cut, moves.side)  # 0 is the mean, once it is normalised
-        if moves.weight is None:
-            return Fed(_channels_last(images), labels, indices)
-        images, partners = mixed(images, moves.weight)
-        return Fed(_channels_last(images), labels, indices, labels[partners], moves.weight)
+        weight = None if moves is None else moves.weight
+        for start, end in pairwise((0, *ends)):
+            if start == end:
+                continue
+            of_batch = images[start:end], labels[start:end], indices[start:end]
+            yield _fed(*of_batch, None if weight is None else weight[start:end])
 
     def _varied(self, values: Tensor, moves: Moves) -> Tensor:
         """Move and brighten kept pictures (b, H, W, C), and normalise them: (b, C, h, w)."""
@@ -221,8 +242,18 @@ class Feed:
         if self._prepared:
             return values.permute(0, 3, 1, 2)
         if values.device.type == "cpu":
-            return torch.from_numpy(normalised(values.contiguous().numpy(), self._spec)).permute(0, 3, 1, 2)
+            mean, std = self._rows(*values.shape[1:3])
+            numbers = shares(values.contiguous()).view(-1, len(mean))
+            numbers = numbers.sub_(mean) if values.dtype == torch.uint8 else numbers - mean
+            return numbers.div_(std).view(values.shape).permute(0, 3, 1, 2)
         return _channels_last(self._spec.normalise(shares(values).permute(0, 3, 1, 2)))
+
+    def _rows(self, height: int, width: int) -> tuple[Tensor, Tensor]:
+        """Return mean and std as `statistics_in_rows` does, and keep them."""
+        if (height, width) not in self._statistics:
+            mean, std = statistics_in_rows(self._spec, height, width)
+            self._statistics[height, width] = torch.tensor(mean), torch.tensor(std)
+        return self._statistics[height, width]
 
     def close(self) -> None:
         """Let go of memory, threads and files."""
@@ -235,6 +266,14 @@ class Feed:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _fed(images: Tensor, labels: Tensor, indices: Tensor, weight: Tensor | None) -> Fed:
+    """Mix the pictures of a batch where they have shares, and put their channels last."""
+    if weight is None:
+        return Fed(_channels_last(images), labels, indices)
+    images, partners = mixed(images, weight)
+    return Fed(_channels_last(images), labels, indices, labels[partners], weight)
 
 
 def feed(

@@ -18,7 +18,13 @@ __all__ = ["InMemory", "Store", "Streamed", "readable", "shares"]
 
 
 class Store(ABC):
-    """Pictures by their places."""
+    """Pictures by their places.
+
+    Attributes:
+        at_once: whether fetching them takes no time worth waiting beside.
+    """
+
+    at_once = False
 
     def __init__(self) -> None:
         self.reasons: dict[int, str] = {}
@@ -63,6 +69,8 @@ class Streamed(Store):
 
 class InMemory(Store):
     """One tensor of all pictures, on the device of the network or beside it."""
+
+    at_once = True
 
     def __init__(self, values: Tensor, reasons: dict[int, str]) -> None:
         super().__init__()
