@@ -244,7 +244,8 @@ def test_a_network_whose_weights_have_no_shape_yet_is_refused_until_it_was_run(i
     module = nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.ReLU(), nn.Flatten(), nn.LazyLinear(3))
     network = striate.Network(module, SPEC)
     message = r"8 of the network's weights and buffers have no shape yet \(first: 0\.weight\).*module\(images\)"
-    for look in (network.graph, lambda: network(images), lambda: striate.lenses.saliency(network, images, 1)):
+    looks = network.graph, lambda: network.weights_hash, lambda: network(images)
+    for look in (*looks, lambda: striate.lenses.saliency(network, images, 1)):
         with pytest.raises(NetworkError, match=message):
             look()
     assert module.training

@@ -26,7 +26,7 @@ from striate.errors import ImageError, NetworkError
 from striate.files import write_bytes
 from striate.graph import Graph
 from striate.images import read_array, read_image
-from striate.running import first_tensor, run, undisturbed
+from striate.running import check_shaped, first_tensor, run, undisturbed
 from striate.spec import InputSpec
 from striate.state import Marks, weights_of
 from striate.streaming import in_chunks
@@ -309,7 +309,11 @@ class Network:
 
         A change past autograd's counters (``weight.data``) is noticed by a sample, which has a number of every filter
         at least, and all of biases and batch norms: one that touches a part of a filter only can be missed.
+
+        Raises:
+            NetworkError: some of its weights have no shape yet (lazy modules that were never run).
         """
+        check_shaped(self.module)
         weights = weights_of(self.module)
         if self._hash is None or self._hash[0] != weights:
             digest = hashlib.blake2b(digest_size=8)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from striate.errors import NetworkError, StriateError
 from striate.memory import relieve
 
-__all__ = ["Watcher", "first_tensor", "run", "undisturbed", "with_first_tensor"]
+__all__ = ["Watcher", "check_shaped", "first_tensor", "run", "undisturbed", "with_first_tensor"]
 
 _locks: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
 _locks_guard = threading.Lock()
@@ -39,7 +39,7 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
     with lock, ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         parts = list(module.modules())  # one walk: this stands before every piece of a batch
-        _check_shaped(module, parts)
+        check_shaped(module, parts)
         if any(getattr(part, "_compiled_call_impl", None) is not None for part in parts):
             # a compiled forward pass calls no hooks
             stack.enter_context(torch.compiler.set_stance("force_eager"))
@@ -58,9 +58,17 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
     relieve()
 
 
-def _check_shaped(module: nn.Module, parts: list[nn.Module]) -> None:
-    """Refuse a network whose weights are made when it first runs: looking at it would be what shapes it."""
-    if not any(isinstance(part, LazyModuleMixin) for part in parts):
+def check_shaped(module: nn.Module, parts: Iterable[nn.Module] | None = None) -> None:
+    """Refuse a network whose weights are made when it first runs: looking at it would be what shapes it.
+
+    Args:
+        module: the network.
+        parts: all its modules, where somebody has them.
+
+    Raises:
+        NetworkError: some of its weights have no shape yet.
+    """
+    if not any(isinstance(part, LazyModuleMixin) for part in (module.modules() if parts is None else parts)):
         return
     tensors = [*module.named_parameters(), *module.named_buffers()]
     if unshaped := [name for name, tensor in tensors if is_lazy(tensor)]:
