@@ -49,11 +49,19 @@ class Task:
 
 @dataclass
 class Measured:
-    """Seconds of the clock in all and of each epoch; of the bare steps behind each."""
+    """Seconds of the clock.
+
+    Attributes:
+        seconds: in all.
+        epochs: of the steps of each epoch.
+        bare: of the bare steps behind each.
+        keeping: of what comes between its last step and the next epoch.
+    """
 
     seconds: float
     epochs: list[float]
     bare: list[float] = field(default_factory=list)
+    keeping: list[float] = field(default_factory=list)
 
 
 def task(name: str, count: int, epochs: int) -> Task:
@@ -99,23 +107,27 @@ def _striate(what: Task, variant: str) -> Measured:
     network = learn.start(what.net, classes=10, channels=what.channels, size=what.side, seed=0)
     pictures, settings = settings_of(what)
     bare = _bare(what)
-    epochs: list[float] = []
-    of_bare: list[float] = []
-    left = 0.0  # when the bare steps behind the last epoch were done
+    found = Measured(0.0, [])
+    left = stepped = 0.0  # when the bare steps behind the last epoch were done, and the last step
 
     def hear(event: progress.Event) -> None:
-        nonlocal left
+        nonlocal left, stepped
         if event.task == TASK:
             if event.done:
-                epochs.append(time.perf_counter() - left)
-                of_bare.append(bare())
+                found.keeping.append(time.perf_counter() - stepped)
+                found.epochs.append(stepped - left)
+                found.bare.append(bare())
             left = time.perf_counter()
+        elif event.task.startswith("epoch"):
+            if torch.cuda.is_available() and event.done == event.total:
+                torch.cuda.synchronize()
+            stepped = time.perf_counter()
 
     with tempfile.TemporaryDirectory() as folder_of_run, progress.listen(hear):
         started = time.perf_counter()
         learn.fit(network, pictures, out=Path(folder_of_run) / "run", **settings)
-        seconds = time.perf_counter() - started - sum(of_bare)
-    return Measured(seconds, epochs, of_bare)
+        found.seconds = time.perf_counter() - started - sum(found.bare)
+    return found
 
 
 def _bare(what: Task) -> Callable[[], float]:

@@ -150,10 +150,13 @@ class _Bench:
         return start + epochs * count * epoch / self._shown
 
     def _start(self, measured: Measured, *, ours: bool = False) -> float:
-        """Return what comes once: compiling, starting processes; of ours decoding all pictures."""
+        """Return what comes once: compiling, starting processes; of ours decoding, and keeping what each epoch gave."""
         warming = max(measured.epochs[0] - _epoch(measured), 0.0)
-        before = max(measured.seconds - sum(measured.epochs), 0.0)
-        return warming + before + (self._more if ours else 0.0)
+        kept = sum(measured.keeping)
+        before = max(measured.seconds - sum(measured.epochs) - kept, 0.0)
+        if not ours:
+            return warming + before
+        return warming + before + self._more + kept * WHOLE[self.name][1] / len(measured.keeping)
 
     @cached_property
     def _more(self) -> float:
