@@ -135,6 +135,7 @@ def _bare(what: Task) -> Callable[[], float]:
     from striate import learn
     from striate.learn.narrow_norm import narrow_norms
     from striate.learn.precision import autocast, precision_for
+    from striate.learn.sparing import sparing_convolutions
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = learn.start(what.net, classes=10, channels=what.channels, size=what.side, seed=0)
@@ -147,7 +148,7 @@ def _bare(what: Task) -> Callable[[], float]:
 
     def steps() -> float:
         started = time.perf_counter()
-        with narrow_norms(module):
+        with narrow_norms(module), sparing_convolutions(module):
             for _ in range(max(1, what.count // what.batch)):
                 with autocast(precision, device):
                     logits = module(images)

@@ -62,9 +62,9 @@ def run(*, quick: bool = False, only: str | None = None, again: bool = False) ->
         "after one to warm up. Seconds are of the whole training, reckoned from that: "
         f"{' and '.join(f'{epochs} epochs' for _, epochs in WHOLE.values())}, with what it takes to decode, to compile "
         "and to keep. The bare steps are forward, backward and optimiser on tensors that lie ready, at the settings "
-        "that `fit` chooses, with its batch norm of narrow maps, an epoch of them behind each epoch of `fit`. Peers at "
-        "their best: the fastest of several settings (Keras: backend, bfloat16, order of memory, loading processes; "
-        "the loop: bfloat16, channels last and fused, loading processes).",
+        "that `fit` chooses, with its batch norm of narrow maps and its gradients of weights, an epoch of them behind "
+        "each epoch of `fit`. Peers at their best: the fastest of several settings (Keras: backend, bfloat16, order of "
+        "memory, loading processes; the loop: bfloat16, channels last and fused, loading processes).",
         ("training", "trainer", "settings", "pictures/s", "ms a step", "start s", "whole s"),
     )
     for part, name in PARTS.items():

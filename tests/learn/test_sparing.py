@@ -6,7 +6,7 @@ import copy
 import math
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ from striate.learn import course
 from striate.learn.lending import lent
 from striate.learn.loop import fit
 from striate.learn.pictures.split import Split, split
-from striate.learn.sparing import sparing_convolution, sparing_convolutions, suited
+from striate.learn.sparing import Halves, sparing_convolution, sparing_convolutions, suited
 from striate.winograd import convolution as winograd
 
 pytestmark = pytest.mark.skipif(not winograd.can(), reason="no numba, or a processor without vectors of eight numbers")
@@ -42,6 +42,17 @@ def used(output: Tensor) -> bool:
 def convolution(*given: Any, **options: Any) -> nn.Conv2d:
     torch.manual_seed(0)
     return nn.Conv2d(*given, **{"padding": 1} | options)
+
+
+def noted(monkeypatch: pytest.MonkeyPatch, *names: str) -> list[str]:
+    """Let operations of `winograd` note that they were called."""
+    called: list[str] = []
+    for name in names:
+        right = getattr(winograd, name)
+        monkeypatch.setattr(
+            winograd, name, lambda *given, name=name, right=right, **more: called.append(name) or right(*given, **more)
+        )
+    return called
 
 
 # --- the same numbers
@@ -81,12 +92,7 @@ def test_a_rectifier_may_write_to_what_comes_out() -> None:
 
 @pytest.mark.parametrize("learns", ["images", "weight", "bias", "nothing"])
 def test_only_what_learns_gets_a_gradient(learns: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    worked: list[str] = []
-    for name in ("kernels", "weight_gradient"):
-        right = getattr(winograd, name)
-        monkeypatch.setattr(
-            winograd, name, lambda *given, name=name, right=right, **more: worked.append(name) or right(*given, **more)
-        )
+    worked = noted(monkeypatch, "kernels", "weight_gradient")
     layer, images = convolution(64, 64, 3).requires_grad_(False), noise(4, 64, 24, 24)
     held = {"images": images, "weight": layer.weight, "bias": layer.bias}
     if learns != "nothing":
@@ -133,7 +139,7 @@ def test_what_is_left_to_pytorch_is_the_same_to_the_last_bit(images: Tensor, why
 
 def test_other_numbers_are_left_to_pytorch() -> None:
     layer, images = convolution(64, 64, 3), noise(4, 64, 24, 24)
-    with sparing_convolutions(layer):
+    with sparing_convolutions(layer, halves=None):
         assert used(layer(images))
         for half in (torch.bfloat16, torch.float16):
             with torch.autocast("cpu", half):
@@ -149,15 +155,19 @@ def test_other_numbers_are_left_to_pytorch() -> None:
 halving = pytest.mark.skipif(not winograd.can_halves(), reason="no processor that gains by it in bfloat16")
 
 
+WAYS = get_args(Halves)
+
+
 @halving
-def test_under_autocast_it_is_in_bfloat16() -> None:
+@pytest.mark.parametrize("halves", WAYS)
+def test_under_autocast_it_is_in_bfloat16(halves: Halves) -> None:
     plain, images = convolution(64, 80, 3), noise(4, 64, 24, 24)
     ours, exact = copy.deepcopy(plain), copy.deepcopy(plain).double()
     gradient, found = noise(4, 80, 24, 24, seed=3), {}
     for name, layer in (("plain", plain), ("ours", ours), ("exact", exact)):
         half = name != "exact"
         given = (images if half else images.double()).clone().requires_grad_()
-        with sparing_convolutions(layer if name == "ours" else nn.Identity(), halves=True):
+        with sparing_convolutions(layer if name == "ours" else nn.Identity(), halves=halves):
             with torch.autocast("cpu", torch.bfloat16, enabled=half):
                 output = layer(given)
             assert used(output) == (name == "ours")
@@ -171,13 +181,14 @@ def test_under_autocast_it_is_in_bfloat16() -> None:
 
 
 @halving
+@pytest.mark.parametrize("halves", WAYS)
 @pytest.mark.parametrize("learns", ["images", "weight", "bias", "nothing"])
-def test_under_autocast_only_what_learns_gets_a_gradient(learns: str) -> None:
+def test_under_autocast_only_what_learns_gets_a_gradient(learns: str, halves: Halves) -> None:
     layer, images = convolution(64, 64, 3).requires_grad_(False), noise(4, 64, 24, 24)
     held = {"images": images, "weight": layer.weight, "bias": layer.bias}
     if learns != "nothing":
         held[learns].requires_grad_()
-    with sparing_convolutions(layer, halves=True), torch.autocast("cpu", torch.bfloat16):
+    with sparing_convolutions(layer, halves=halves), torch.autocast("cpu", torch.bfloat16):
         output = layer(images)
     assert output.requires_grad == (learns != "nothing")
     if learns != "nothing":
@@ -186,9 +197,34 @@ def test_under_autocast_only_what_learns_gets_a_gradient(learns: str) -> None:
 
 
 @halving
+@pytest.mark.parametrize(
+    ("halves", "expected"),
+    [
+        ("weights", ["weight_gradient"]),
+        ("gradients", ["convolve", "weight_gradient"]),
+        ("all", ["convolve"] * 2 + ["weight_gradient"]),
+    ],
+)
+def test_of_bfloat16_no_more_is_done_here_than_is_wanted(
+    halves: Halves, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worked = noted(monkeypatch, "convolve", "weight_gradient")
+    plain, images, gradient = convolution(64, 80, 3), noise(4, 64, 24, 24), noise(4, 80, 24, 24, seed=3).bfloat16()
+    ours, found = copy.deepcopy(plain), []
+    for layer in (plain, ours):
+        given = images.clone().requires_grad_()
+        with sparing_convolutions(ours, halves=halves), torch.autocast("cpu", torch.bfloat16):
+            output = layer(given)
+        output.backward(gradient)
+        found.append((output, given.grad))
+    assert worked == expected
+    assert [torch.equal(*pair) for pair in zip(*found, strict=True)] == [halves != "all", halves == "weights"]
+
+
+@halving
 def test_under_autocast_bfloat16_itself_may_come_in() -> None:
     layer, images = convolution(64, 64, 3), noise(4, 64, 24, 24)
-    with sparing_convolutions(layer, halves=True), torch.autocast("cpu", torch.bfloat16):
+    with sparing_convolutions(layer, halves="all"), torch.autocast("cpu", torch.bfloat16):
         expected, found = layer(images), layer(images.bfloat16())
         assert used(found)
         assert torch.equal(found, expected)
@@ -201,14 +237,14 @@ def test_under_autocast_a_bias_of_another_type_is_left_to_pytorch(dtype: torch.d
     layer.bias.data = layer.bias.data.to(dtype)
     with torch.autocast("cpu", torch.bfloat16):
         expected = layer(images)
-        with sparing_convolutions(layer, halves=True):
+        with sparing_convolutions(layer, halves="all"):
             assert torch.equal(layer(images), expected)
 
 
 def test_without_a_processor_for_it_autocast_is_left_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(winograd, "_of_halves", lambda: None)
     layer, images = convolution(64, 64, 3), noise(4, 64, 24, 24)
-    with sparing_convolutions(layer, halves=True), torch.autocast("cpu", torch.bfloat16):
+    with sparing_convolutions(layer, halves="all"), torch.autocast("cpu", torch.bfloat16):
         assert not used(layer(images))
 
 
@@ -358,13 +394,20 @@ def watched(trained: striate.Network, seen: list[tuple[bool, bool]]) -> striate.
     return trained
 
 
-def test_two_epochs_and_two_are_four_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("precision", "done"), [("float32", "convolve"), pytest.param("bfloat16", "weight_gradient", marks=halving)]
+)
+def test_two_epochs_and_two_are_four_bit_for_bit(
+    precision: str, done: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(network, "WORTH", 0)
+    worked = noted(monkeypatch, "convolve", "weight_gradient")
     seen: list[tuple[bool, bool]] = []
     whole = watched(striate.load(NET), seen)
-    settings = TRYING | {"epochs": 4}
+    settings = TRYING | {"epochs": 4, "precision": precision}
     truth = fit(whole, pictures(), out=tmp_path / "whole", **settings)
     assert set(seen) == {(True, True), (False, False)}
+    assert set(worked) == {done, "weight_gradient"}  # of bfloat16 that alone: forward it is PyTorch's own
 
     def hear(event: progress.Event) -> None:
         if (event.task, event.done) == ("epoch 3", 2):
