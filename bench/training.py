@@ -17,6 +17,7 @@ import sys
 from contextlib import suppress
 from dataclasses import asdict
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -245,7 +246,9 @@ def _marks(trainer: str) -> str:
     named = [importlib.metadata.version(one) for one in ("torch", "keras", "jax", "jaxlib") if _there(one)]
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
     digest = hashlib.blake2b(" ".join([platform.node(), platform.machine(), device, *named]).encode(), digest_size=8)
-    ours = sorted((ROOT / "src" / "striate" / "learn").rglob("*.py")) if trainer == "striate" else []
+    code = ROOT / "src" / "striate"
+    places = (code.glob("*.py"), *((code / room).rglob("*.py") for room in ("dataset", "learn", "winograd")))
+    ours = sorted(chain(*places)) if trainer == "striate" else []
     for file in [*ours, ROOT / "bench" / "trainers.py"]:
         digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -129,6 +129,29 @@ def test_every_option_of_the_layer_holds(options: dict[str, object]) -> None:
             assert float((found[name] - value).abs().max()) <= 1e-4 * max(float(value.abs().max()), 1), name
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("affine", [True, False])
+def test_gradients_of_gradients(dtype: torch.dtype, affine: bool) -> None:
+    found = []
+    for layer in twins(8, affine=affine):
+        images = maps(16, 8, 28, 28, dtype=dtype).requires_grad_()
+        with narrow_norms(layer) if not found else contextlib.nullcontext():
+            output = layer(images)
+        assert (type(output.grad_fn).__name__ == "_NarrowNormBackward") == (not found)
+        (gradient,) = torch.autograd.grad(output.float().pow(3).mean(), images, create_graph=True)
+        found.append(torch.autograd.grad(gradient.float().square().sum(), [images, *layer.parameters()]))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=2e-2 if dtype == torch.bfloat16 else 1e-4, atol=1e-9)
+
+
+def test_where_pytorch_transforms_functions_its_own_kernel_is_used() -> None:
+    ours, theirs = twins(8, track_running_stats=False)  # which cannot be written to meanwhile
+    images = maps(16, 8, 28, 28)
+    with narrow_norms(ours):
+        found = torch.func.grad(lambda given: ours(given).pow(3).mean())(images)
+    assert torch.equal(found, torch.func.grad(lambda given: theirs(given).pow(3).mean())(images))
+
+
 def test_weights_that_do_not_learn_get_no_gradient() -> None:
     _, ours = twins(8)
     ours.weight.requires_grad_(False)

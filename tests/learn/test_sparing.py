@@ -158,6 +158,37 @@ halving = pytest.mark.skipif(not winograd.can_halves(), reason="no processor tha
 WAYS = get_args(Halves)
 
 
+def twice(layer: nn.Module, images: Tensor, half: bool) -> list[Tensor]:
+    """Return gradients of the size of a gradient, as networks use them that bound how fast they change."""
+    images = images.clone().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        output = layer(images)
+    (gradient,) = torch.autograd.grad(output.float().square().mean(), images, create_graph=True)
+    return list(torch.autograd.grad(gradient.float().square().sum(), [images, *layer.parameters()]))
+
+
+@pytest.mark.parametrize("half", [False, pytest.param(True, marks=halving)])
+def test_gradients_of_gradients(half: bool) -> None:
+    layer, images = convolution(64, 64, 3), noise(2, 64, 28, 28)
+    expected = twice(layer, images, half)
+    with sparing_convolutions(layer):
+        for one, other in zip(twice(layer, images, half), expected, strict=True):
+            assert float((one - other).norm()) <= (2e-2 if half else 1e-5) * float(other.norm())
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_where_pytorch_transforms_functions_it_is_pytorchs(half: bool) -> None:
+    layer, images = convolution(64, 64, 3), noise(2, 64, 28, 28)
+
+    def size(given: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            return layer(given).float().square().mean()
+
+    expected = torch.func.grad(size)(images)
+    with sparing_convolutions(layer):
+        assert torch.equal(torch.func.grad(size)(images), expected)
+
+
 @halving
 @pytest.mark.parametrize("halves", WAYS)
 def test_under_autocast_it_is_in_bfloat16(halves: Halves) -> None:

@@ -93,16 +93,21 @@ def normalised(values: NDArray[Any], spec: InputSpec, out: NDArray[np.float32] |
     Args:
         values: shape (n, H, W, C), uint8 or float32 in [0, 1].
         spec: has mean and std, of each channel or of each pixel.
-        out: where to write; made when None.
+        out: where to write, one number behind the other in memory; made when None.
 
     Returns:
         Shape (n, H, W, C), float32.
+
+    Raises:
+        ValueError: pictures of other channels, or such an `out`.
     """
     if out is None:
         out = np.empty(values.shape, dtype=np.float32)
+    if values.shape[3] != spec.channels or not out.flags.c_contiguous:
+        raise ValueError(f"{values.shape[3]} channels for {spec.channels}, or an `out` with gaps.")
     mean, std = statistics_in_rows(spec, *values.shape[1:3])
     rows = values.reshape(-1, len(mean))
-    target = out.reshape(rows.shape)  # a view: `out` is contiguous
+    target = out.reshape(rows.shape)
     if values.dtype == np.uint8:
         np.divide(rows, np.float32(255), out=target, dtype=np.float32)
     else:

@@ -7,9 +7,19 @@ from contextlib import contextmanager
 from types import MethodType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-__all__ = ["lent"]
+__all__ = ["followed", "lent"]
+
+
+def followed() -> bool:
+    """Tell whether somebody follows each of PyTorch's operations: compiles, writes down, counts or transforms them."""
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._functorch.peek_interpreter_stack() is not None
+    )
 
 
 @contextmanager

@@ -14,10 +14,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from striate.learn.lending import lent
+from striate.learn.lending import followed, lent
 
 __all__ = ["narrow_batch_norm", "narrow_norms", "places_in_row"]
 
@@ -65,7 +64,7 @@ def narrow_batch_norm(
     """Normalise a batch by its own mean and variance, as `torch.nn.functional.batch_norm` does in training.
 
     In float32 the results are those of PyTorch but for the order of sums; in bfloat16 the gradient of the maps is
-    rounded twice more. Gradients of gradients are not to be had.
+    rounded twice more. Gradients of gradients are PyTorch's.
 
     Args:
         images: shape (N, C, H, W), channels last, float32 or bfloat16.
@@ -115,16 +114,19 @@ class _NarrowNorm(torch.autograd.Function):
         added = torch.zeros(channels) if bias is None else bias.detach()
         mean, variance, given, added = torch.stack((mean, variance, given, added)).repeat(1, many).unbind()
         out = torch.native_batch_norm(rows, given, added, mean, variance, False, 0.0, epsilon)[0]
-        context.save_for_backward(images, mean, variance, given)
+        context.save_for_backward(images, weight, mean, variance, given)
         context.epsilon, context.many = epsilon, many
         return _maps(out, images)
 
     @staticmethod
-    @once_differentiable
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        images, mean, variance, weight = context.saved_tensors
+        images, given, mean, variance, weight = context.saved_tensors
         epsilon, many = context.epsilon, context.many
         channels = images.shape[1]
+        if torch.is_grad_enabled():  # somebody wants gradients of these
+            inverse = (variance[:channels] + epsilon).rsqrt()
+            kept = None, None, mean[:channels], inverse, True, epsilon, list(context.needs_input_grad[:3])
+            return *torch.ops.aten.native_batch_norm_backward(gradient, images, given, *kept), *(None,) * 5
         places = images.numel() // channels
         rows = _rows(images, many)
         # as if mean and variance were constants: the gradient of the maps, and the sums that are wanted
@@ -158,7 +160,7 @@ def _maps(rows: Tensor, images: Tensor) -> Tensor:
 
 def _forward(self: _BatchNorm, input: Tensor) -> Tensor:
     """Do what the module does, with wide rows where that is faster."""
-    many = places_in_row(input) if self.training and _is_plain(self) else 0
+    many = places_in_row(input) if self.training and _is_plain(self) and not followed() else 0
     if not many:
         found: Tensor = type(self).forward(self, input)
         return found

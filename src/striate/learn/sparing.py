@@ -1,7 +1,8 @@
 """Convolutions of three by three in training on a processor, with fewer multiplications. Keeps nothing.
 
-Forward, back to the maps and back to the weights each take 16 multiplications in place of 36 (`winograd`). The weights
-change with every step, so that they are made ready twice in each. In bfloat16 the weights are rounded once, after that.
+Forward, back to the maps and back to the weights each take 16 multiplications in place of 36 (`winograd`); in bfloat16,
+where what is multiplied is rounded once more by that, back to the weights alone. The weights change with every step, so
+that they are made ready twice in each.
 """
 
 from __future__ import annotations
@@ -12,9 +13,8 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-from striate.learn.lending import lent
+from striate.learn.lending import followed, lent
 from striate.winograd import convolution as winograd
 
 __all__ = ["Halves", "sparing_convolution", "sparing_convolutions", "suited"]
@@ -28,7 +28,7 @@ _TILES = 384  # of two by two outputs, in a batch, below which what is done to t
 def sparing_convolution(
     images: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int], halves: Halves = "all"
 ) -> Tensor:
-    """Convolve, as `torch.nn.functional.conv2d` does, but for rounding. Gradients of gradients are not to be had.
+    """Convolve, as `torch.nn.functional.conv2d` does, but for rounding. Gradients of gradients are PyTorch's.
 
     Args:
         images: shape (N, C, H, W), float32, or bfloat16 where `winograd.can_halves`.
@@ -39,7 +39,7 @@ def sparing_convolution(
             rest is PyTorch's.
 
     Returns:
-        Shape (N, K, h, w), of the type of the images, channels last.
+        Shape (N, K, h, w), of the type of the images; channels last where it is done here.
     """
     found: Tensor = _Sparing.apply(images, weight, bias, padding, halves)
     return found
@@ -52,32 +52,43 @@ class _Sparing(torch.autograd.Function):
     ) -> Tensor:
         half = images.dtype == torch.bfloat16
         context.padding = padding
-        context.ours = not half or halves != "weights"
-        rounded = weight if context.ours else weight.to(images.dtype)
-        context.save_for_backward(images, rounded)
-        if half and halves != "all":
+        rounded = weight.to(images.dtype) if half and halves != "all" else None
+        # what PyTorch takes to the maps is kept
+        context.save_for_backward(images, weight, rounded if halves == "weights" else None)
+        if rounded is not None:
             given = None if bias is None else bias.to(images.dtype)
-            return nn.functional.conv2d(images, rounded.to(images.dtype), given, padding=padding)
+            return nn.functional.conv2d(images, rounded, given, padding=padding)
         return winograd.convolve(images, winograd.kernels(weight, images.dtype), bias, padding=padding)
 
     @staticmethod
-    @once_differentiable
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        images, weight = context.saved_tensors
+        images, weight, rounded = context.saved_tensors
         padding = context.padding
         for_images, for_weight, for_bias = context.needs_input_grad[:3]
         back = of_weight = None
-        if for_images and context.ours:
-            beyond = 2 - padding[0], 2 - padding[1]
-            turned = winograd.kernels(weight, gradient.dtype, turned=True)
-            back = winograd.convolve(gradient, turned, padding=beyond)
-        elif for_images:
-            wanted = True, False, False
-            given = gradient, images, weight, None, (1, 1), padding, (1, 1), False, (0, 0), 1, wanted
-            back = torch.ops.aten.convolution_backward(*given)[0]
-        if for_weight:
-            of_weight = winograd.weight_gradient(images, gradient, padding=padding)
+        if torch.is_grad_enabled():  # somebody wants gradients of these
+            wanted = for_images, for_weight
+            back, of_weight = _by_pytorch(gradient, images, weight.to(gradient.dtype), padding, wanted)
+            of_weight = None if of_weight is None else of_weight.to(weight.dtype)
+        else:
+            if for_images and rounded is not None:
+                back, _ = _by_pytorch(gradient, images, rounded, padding, (True, False))
+            elif for_images:
+                beyond = 2 - padding[0], 2 - padding[1]
+                turned = winograd.kernels(weight, gradient.dtype, turned=True)
+                back = winograd.convolve(gradient, turned, padding=beyond)
+            if for_weight:
+                of_weight = winograd.weight_gradient(images, gradient, padding=padding)
         return back, of_weight, gradient.sum((0, 2, 3), dtype=torch.float32) if for_bias else None, None, None
+
+
+def _by_pytorch(
+    gradient: Tensor, images: Tensor, weight: Tensor, padding: tuple[int, int], wanted: tuple[bool, bool]
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return the gradients of maps and weights that are wanted."""
+    given = gradient, images, weight, None, (1, 1), padding, (1, 1), False, (0, 0), 1, (*wanted, False)
+    back, of_weight, _ = torch.ops.aten.convolution_backward(*given)
+    return back, of_weight
 
 
 def _forward(self: nn.Conv2d, input: Tensor, halves: Halves | None) -> Tensor:
@@ -87,8 +98,7 @@ def _forward(self: nn.Conv2d, input: Tensor, halves: Halves | None) -> Tensor:
     half = torch.is_autocast_enabled("cpu")
     plain = input.dim() != 4 or input.device.type != "cpu" or input.dtype not in (torch.float32, torch.bfloat16)
     plain = plain or (halves is None or _no_halves() if half else input.dtype != torch.float32)
-    plain = plain or torch.compiler.is_compiling()
-    plain = plain or torch._C._len_torch_dispatch_stack() > 0  # somebody writes down, or counts, what PyTorch does
+    plain = plain or followed()
     plain = plain or input.shape[1] != self.weight.shape[1]
     plain = plain or (self.bias is not None and self.bias.dtype != torch.float32)
     plain = plain or len(input) * _half(input.shape[2] + 2 * above) * _half(input.shape[3] + 2 * before) < _TILES

@@ -358,6 +358,13 @@ def test_how_many_batches_are_prepared_in_one_go_changes_nothing(flowers, augmen
     assert all(one.images.is_contiguous(memory_format=torch.channels_last) for one in itertools.chain(*found))
 
 
+def test_batches_that_are_prepared_in_one_go_share_no_memory(flowers):
+    first, second, *_ = fed(flowers, augment=EVERYTHING, batch=2, storage="memory")[0][0]
+    for name in ("images", "labels", "indices", "second", "weight"):
+        one, other = getattr(first, name), getattr(second, name)
+        assert one.untyped_storage().data_ptr() != other.untyped_storage().data_ptr()
+
+
 def test_of_batches_that_are_prepared_in_one_go_one_without_a_readable_picture_is_left_out():
     (batches,), _ = fed(Counting(8), InputSpec(1, 4, 4), batch=1, training=False, storage="memory")
     assert [int(one.indices) for one in batches] == [0, 1, 2, 4, 5, 6, 7]

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from striate.dataset import PictureSet
 from striate.dataset.batches import processors
-from striate.dataset.preparing import normalised, statistics_in_rows
+from striate.dataset.preparing import statistics_in_rows
 from striate.dataset.wrapped import WrappedSet
 from striate.errors import DataError, ImageError, OptionError
 from striate.files import byte_count
@@ -159,7 +159,10 @@ class Feed:
             if not len(found.values) and self._ranks == 1:
                 continue
             came += len(found.values)
-            yield from self._fed(found, batches, order, on_device, moves)
+            ready = self._fed(found, batches, order, on_device, moves)
+            del found, one  # while a step is taken nothing is kept but what comes next
+            while ready:
+                yield ready.popleft()
         if not came and self.count and self._ranks == 1:
             first = next(iter(self.broken.values()), "")
             raise DataError(f"None of {self.count:,} pictures can be read. The first: {first}")
@@ -181,8 +184,8 @@ class Feed:
 
     def _fed(
         self, piece: Piece, batches: list[slice], order: NDArray[np.int64], on_device: Tensor, moves: Moves | None
-    ) -> Iterator[Fed]:
-        """Yield the batches of a piece."""
+    ) -> deque[Fed]:
+        """Return the batches of a piece; each has its own memory."""
         whole = slice(batches[0].start, batches[-1].stop)
         places, rows = order[whole], on_device[whole]
         ends = [batch.stop - whole.start for batch in batches]
@@ -198,18 +201,20 @@ class Feed:
                 values = values.pin_memory()
             values = values.to(self._device, non_blocking=True)
         if not len(values):  # another rank has some
-            yield Fed(torch.empty(0, self._spec.channels, *self._spec.size, device=self._device), labels, indices)
-            return
+            nothing = torch.empty(0, self._spec.channels, *self._spec.size, device=self._device)
+            return deque([Fed(nothing, labels, indices)])
         moves = None if moves is None else moves.rows(rows)
         images = self._numbers(values) if moves is None else self._varied(values, moves)
         if moves is not None and moves.cut is not None:
             images = cover(images, moves.cut, moves.side)  # 0 is the mean, once it is normalised
         weight = None if moves is None else moves.weight
-        for start, end in pairwise((0, *ends)):
-            if start == end:
-                continue
-            of_batch = images[start:end], labels[start:end], indices[start:end]
-            yield _fed(*of_batch, None if weight is None else weight[start:end])
+        if len(batches) == 1:
+            return deque([_fed(images, labels, indices, weight)])
+        ready: deque[Fed] = deque()
+        for part in (slice(start, end) for start, end in pairwise((0, *ends)) if start < end):
+            shares_of_batch = None if weight is None else weight[part].clone()
+            ready.append(_fed(images[part].clone(), labels[part].clone(), indices[part].clone(), shares_of_batch))
+        return ready
 
     def _varied(self, values: Tensor, moves: Moves) -> Tensor:
         """Move and brighten kept pictures (b, H, W, C), and normalise them: (b, C, h, w)."""
@@ -229,12 +234,15 @@ class Feed:
 
     def _brightened(self, values: Tensor, factors: Tensor) -> Tensor:
         """Brighten and normalise bytes (b, h, w, C) one by one: a picture stays in the processor's cache."""
+        mean, std = (one.numpy() for one in self._rows(*values.shape[1:3]))
         out = np.empty(values.shape, dtype=np.float32)
-        bright = np.empty(values.shape[1:], dtype=np.float32)
-        for place, (picture, factor) in enumerate(zip(values.numpy(), factors.numpy() / np.float32(255), strict=True)):
-            np.multiply(picture, factor, out=bright, dtype=np.float32)
-            np.minimum(bright, 1, out=bright)
-            normalised(bright[None], self._spec, out[place : place + 1])
+        pictures = values.numpy().reshape(len(values), -1, len(mean))
+        scales = factors.numpy() / np.float32(255)
+        for picture, scale, rows in zip(pictures, scales, out.reshape(pictures.shape), strict=True):
+            np.multiply(picture, scale, out=rows, dtype=np.float32)
+            np.minimum(rows, 1, out=rows)
+            rows -= mean
+            rows /= std
         return torch.from_numpy(out).permute(0, 3, 1, 2)
 
     def _numbers(self, values: Tensor) -> Tensor:
