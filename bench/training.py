@@ -17,7 +17,7 @@ import sys
 from contextlib import suppress
 from dataclasses import asdict
 from functools import cached_property
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -178,7 +178,7 @@ class _Bench:
         self.table.rows.append((self.name, label, settings, *cells, f"{self._whole(epoch, start):.0f}"))
 
     def _best(self, trainer: str, variants: list[str], workers: tuple[str, ...] = ()) -> tuple[str, Measured] | None:
-        """Measure variants, then the fastest with other numbers of loading processes; return the fastest."""
+        """Measure variants, then the two fastest with other numbers of loading processes; return the fastest."""
         found: dict[str, Measured] = {}
 
         def add(variant: str) -> None:
@@ -188,9 +188,9 @@ class _Bench:
         for variant in variants[:1] if self.quick else variants:
             add(variant)
         if found and not self.quick:
-            fastest = min(found, key=lambda variant: _epoch(found[variant]))
-            for count in workers:
-                add(f"{fastest.rpartition('-')[0]}-{count}")
+            fastest = sorted(found, key=lambda variant: _epoch(found[variant]))[:2]
+            for count, variant in product(workers, fastest):
+                add(f"{variant.rpartition('-')[0]}-{count}")
         return min(found.items(), key=lambda item: _epoch(item[1])) if found else None
 
     def _measured(self, trainer: str, variant: str) -> Measured | None:
