@@ -10,7 +10,9 @@ The machine code is compiled once and kept beside Python's own (`__pycache__`, o
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from striate.compiling import compiler
 
 __all__ = [
     "enter",
@@ -27,9 +29,9 @@ _NOBODY, _LATEST = -(2**63), 2**32 - 1  # of `ranking`, whose keys these are
 _ROWS = 4  # read together: the sums are fetched and put back once for all of them
 
 # sums may use multiply-add of one rounding; nothing else is reordered, so that the numbers depend on the picture alone
-_compile = njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
+_compile = compiler(fastmath={"contract", "nsz"})
 # numba's own threads, which with GNU's OpenMP are PyTorch's: others would find the processors taken by those waiting
-_compile_in_parts = njit(cache=True, nogil=True, parallel=True)
+_compile_in_parts = compiler(parallel=True)
 
 
 @_compile

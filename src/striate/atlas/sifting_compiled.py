@@ -15,8 +15,10 @@ import numba.core.cgutils
 import numba.extending
 import numpy as np
 from llvmlite import binding, ir  # type: ignore[import-untyped]
-from numba import njit, prange, types
+from numba import prange, types
 from numpy.typing import NDArray
+
+from striate.compiling import compiler
 
 __all__ = ["TOGETHER", "can", "measure_in_parts", "packed", "sift_in_parts"]
 
@@ -33,10 +35,10 @@ _LEAST, _MOST = -(2**31), 2**31 - 1
 # no types are known of these
 cgutils: Any = numba.core.cgutils
 intrinsic: Any = numba.extending.intrinsic
-_compile = njit(cache=True, nogil=True, error_model="numpy")
+_compile = compiler(error_model="numpy")
 # sums of float64 in any order: eight at a time
-_compile_sums = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz", "reassoc"})
-_compile_in_parts = njit(cache=True, nogil=True, error_model="numpy", parallel=True)
+_compile_sums = compiler(error_model="numpy", fastmath={"contract", "nsz", "reassoc"})
+_compile_in_parts = compiler(error_model="numpy", parallel=True)
 
 
 def can() -> bool:

@@ -6,12 +6,14 @@ from typing import Any
 
 import numba
 import numba.extending
-from numba import njit, prange, types
+from numba import prange, types
+
+from striate.compiling import compiler
 
 __all__ = ["fill", "fill_in_parts"]
 
-_compile = njit(cache=True, nogil=True, error_model="numpy")
-_compile_in_parts = njit(cache=True, nogil=True, error_model="numpy", parallel=True)
+_compile = compiler(error_model="numpy")
+_compile_in_parts = compiler(error_model="numpy", parallel=True)
 # no types are known of these
 carray: Any = numba.carray  # type: ignore[attr-defined]
 intrinsic: Any = numba.extending.intrinsic

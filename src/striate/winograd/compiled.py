@@ -13,8 +13,9 @@ library has a way in. Sums are taken in one order whatever the number of threads
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from striate.compiling import compiler
 from striate.vectors import LANES, can
 from striate.winograd.summing import bring_back, gather, group_of
 from striate.winograd.tiles import (
@@ -43,8 +44,8 @@ __all__ = [
 _CACHE = 800_000  # bytes of a processor's own cache that a block of tiles fills
 _SHARED = 8_000_000  # and of what all processors share, where every product needs all tiles
 
-_compile = njit(cache=True, nogil=True, error_model="numpy")
-_compile_in_parts = njit(cache=True, nogil=True, error_model="numpy", parallel=True)
+_compile = compiler(error_model="numpy")
+_compile_in_parts = compiler(error_model="numpy", parallel=True)
 
 
 @_compile

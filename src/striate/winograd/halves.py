@@ -8,8 +8,9 @@ are float32. Maps (uint16) are as bfloat16 is in memory.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from striate.compiling import compiler
 from striate.vectors import LANES, dots, squares
 from striate.winograd.summing import bring_back, gather, group_of
 from striate.winograd.tiles import (
@@ -32,8 +33,8 @@ __all__ = ["can", "convolve", "lay", "weight_gradient"]
 _CACHE = 600_000  # bytes of a processor's own cache that a block of tiles fills
 _SHARED = 6_000_000  # and of what all processors share, where every product needs all tiles
 
-_compile = njit(cache=True, nogil=True, error_model="numpy")
-_compile_in_parts = njit(cache=True, nogil=True, error_model="numpy", parallel=True)
+_compile = compiler(error_model="numpy")
+_compile_in_parts = compiler(error_model="numpy", parallel=True)
 
 
 def can() -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numba.extending
-from numba import njit, types
+from numba import types
 
+from striate.compiling import compiler
 from striate.vectors import LANES
 from striate.winograd.tiles import COLUMNS, ROWS, SEEN, gradient_behind, multiply, multiply_pairs
 
@@ -15,7 +16,7 @@ __all__ = ["CHANNELS", "bring_back", "gather", "group_of"]
 CHANNELS = 16
 """Channels of maps, in and out, are a multiple of it."""
 
-_compile = njit(cache=True, nogil=True, error_model="numpy")
+_compile = compiler(error_model="numpy")
 
 
 @_compile

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import njit, types
+from numba import types
 
+from striate.compiling import compiler
 from striate.vectors import INT, LANES, VECTOR, WIDE, Code, cgutils, intrinsic, long
 
 __all__ = [
@@ -33,7 +34,7 @@ COLUMNS = LANES * _VECTORS
 ROWS = 24
 """The sums are made for so many rows or fewer at a time: memory behind the last is written over."""
 
-_compile = njit(cache=True, nogil=True, error_model="numpy")
+_compile = compiler(error_model="numpy")
 
 
 def _turned(matrix: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
