@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -204,11 +203,10 @@ def without_a_folder(*_: object, **__: object) -> None:
 def test_numba_that_cannot_work_is_left_alone(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "striate.atlas.one_pass")
     monkeypatch.delattr(atlas, "one_pass")
-    broken: ModuleType | None = None  # importing it raises ImportError
     if fault == "no place for the machine code":
-        broken = ModuleType("numba")
-        broken.njit, broken.prange = (lambda *_, **__: without_a_folder), range  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "numba", broken)
+        monkeypatch.setattr("striate.compiling.njit", lambda *_, **__: without_a_folder)
+    else:
+        monkeypatch.setitem(sys.modules, "numba", None)  # importing it raises ImportError
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     assert compiled_for(compiled.WORTH, CPU) is None
 
