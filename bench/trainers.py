@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from bench.data import part, photographs
 
-__all__ = ["Measured", "Task", "settings_of", "task"]
+__all__ = ["Measured", "Task", "bare_steps", "settings_of", "task"]
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 DIGITS_MEAN, DIGITS_STD = 0.1307, 0.3081
@@ -106,7 +106,7 @@ def _striate(what: Task, variant: str) -> Measured:
 
     network = learn.start(what.net, classes=10, channels=what.channels, size=what.side, seed=0)
     pictures, settings = settings_of(what)
-    bare = _bare(what)
+    bare = bare_steps(what)
     found = Measured(0.0, [])
     left = stepped = 0.0  # when the bare steps behind the last epoch were done, and the last step
 
@@ -130,12 +130,15 @@ def _striate(what: Task, variant: str) -> Measured:
     return found
 
 
-def _bare(what: Task) -> Callable[[], float]:
-    """Return what takes the steps of an epoch as `fit` does, on tensors that lie ready, and returns their seconds."""
+def bare_steps(what: Task) -> Callable[..., float]:
+    """Return what takes the steps of an epoch as `fit` does, on tensors that lie ready, and returns their seconds.
+
+    It may be told what of bfloat16 takes fewer multiplications, as `sparing_convolutions` is.
+    """
     from striate import learn
     from striate.learn.narrow_norm import narrow_norms
     from striate.learn.precision import autocast, precision_for
-    from striate.learn.sparing import sparing_convolutions
+    from striate.learn.sparing import Halves, sparing_convolutions
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = learn.start(what.net, classes=10, channels=what.channels, size=what.side, seed=0)
@@ -146,9 +149,9 @@ def _bare(what: Task) -> Callable[[], float]:
     labels = torch.randint(0, 10, (what.batch,), device=device)
     precision = precision_for("auto", device)
 
-    def steps() -> float:
+    def steps(halves: Halves | None = "weights") -> float:
         started = time.perf_counter()
-        with narrow_norms(module), sparing_convolutions(module):
+        with narrow_norms(module), sparing_convolutions(module, halves=halves):
             for _ in range(max(1, what.count // what.batch)):
                 with autocast(precision, device):
                     logits = module(images)

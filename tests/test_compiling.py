@@ -31,11 +31,12 @@ print(inverse(2.0), inverse(0.0), sum(inverse.stats.cache_hits.values()))
 """
 
 
-def folder(path: Path, one: float = 1.0) -> None:
-    """Write a compiled function, and what is compiled into it from another file."""
-    if one == 1:
-        (path / "inverting.py").write_text(MODULE, encoding="utf-8")
-    (path / "ones.py").write_text(f"ONE = {one}", encoding="utf-8")
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A compiled function, and a file with what is compiled into it."""
+    (tmp_path / "inverting.py").write_text(MODULE, encoding="utf-8")
+    (tmp_path / "ones.py").write_text("ONE = 1.0", encoding="utf-8")
+    return tmp_path
 
 
 def used(folder: Path, before: str = "") -> list[str]:
@@ -47,17 +48,15 @@ def used(folder: Path, before: str = "") -> list[str]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
-def test_machine_code_is_kept_unless_the_disk_is_full(tmp_path: Path) -> None:
-    folder(tmp_path)
-    assert used(tmp_path, FULL) == ["0.5", "inf", "0"]
-    assert not [file for file in tmp_path.rglob("*.nb?") if file.stat().st_size]
-    assert used(tmp_path) == ["0.5", "inf", "0"]
-    assert used(tmp_path) == ["0.5", "inf", "1"]
+def test_machine_code_is_kept_unless_the_disk_is_full(folder: Path) -> None:
+    assert used(folder, FULL) == ["0.5", "inf", "0"]
+    assert not [file for file in folder.rglob("*.nb?") if file.stat().st_size]
+    assert used(folder) == ["0.5", "inf", "0"]
+    assert used(folder) == ["0.5", "inf", "1"]
 
 
-def test_machine_code_is_out_of_date_when_a_file_beside_it_changes(tmp_path: Path) -> None:
-    folder(tmp_path)
-    assert used(tmp_path) == ["0.5", "inf", "0"]
-    folder(tmp_path, one=11.0)
-    assert used(tmp_path) == ["5.5", "inf", "0"]
-    assert used(tmp_path) == ["5.5", "inf", "1"]
+def test_machine_code_is_out_of_date_when_a_file_beside_it_changes(folder: Path) -> None:
+    assert used(folder) == ["0.5", "inf", "0"]
+    (folder / "ones.py").write_text("ONE = 11.0", encoding="utf-8")
+    assert used(folder) == ["5.5", "inf", "0"]
+    assert used(folder) == ["5.5", "inf", "1"]

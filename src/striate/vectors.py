@@ -1,8 +1,6 @@
 """Vectors of numbers, and what is done with them, as LLVM has them: where no array library has a way in.
 
-Only what numba compiles imports this. Addresses are numbers of bytes, and nothing is checked. numba keeps machine code
-beside the file it is of, and compiles anew when that file is another: whoever changes this file, or `winograd.tiles`
-and `summing`, removes what is kept (`make clean`).
+Only what numba compiles imports this. Addresses are numbers of bytes, and nothing is checked.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ _TILES = 384  # of two by two outputs, in a batch, below which what is done to t
 
 
 def sparing_convolution(
-    images: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int], halves: Halves = "all"
+    images: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int], halves: Halves = "weights"
 ) -> Tensor:
     """Convolve, as `torch.nn.functional.conv2d` does, but for rounding. Gradients of gradients are PyTorch's.
 
@@ -107,7 +107,7 @@ def _forward(self: nn.Conv2d, input: Tensor, halves: Halves | None) -> Tensor:
         return found
     if half:
         input = input.to(torch.bfloat16)
-    return sparing_convolution(input, self.weight, self.bias, (above, before), halves or "all")
+    return sparing_convolution(input, self.weight, self.bias, (above, before), halves or "weights")
 
 
 def _no_halves() -> bool:

@@ -212,8 +212,8 @@ class Feed:
             return deque([_fed(images, labels, indices, weight)])
         ready: deque[Fed] = deque()
         for part in (slice(start, end) for start, end in pairwise((0, *ends)) if start < end):
-            shares_of_batch = None if weight is None else weight[part].clone()
-            ready.append(_fed(images[part].clone(), labels[part].clone(), indices[part].clone(), shares_of_batch))
+            own_weight = None if weight is None else weight[part].clone()
+            ready.append(_fed(images[part].clone(), labels[part].clone(), indices[part].clone(), own_weight))
         return ready
 
     def _varied(self, values: Tensor, moves: Moves) -> Tensor:
