@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 
 from striate import dataset
+from striate.dataset.preparing import normalised
 from striate.errors import DataError, ImageError, OptionError
 from striate.learn.pictures import feeding
 from striate.learn.pictures.augment import Augment
@@ -365,10 +367,35 @@ def test_batches_that_are_prepared_in_one_go_share_no_memory(flowers):
         assert one.untyped_storage().data_ptr() != other.untyped_storage().data_ptr()
 
 
+@pytest.mark.parametrize("at_once", [1, 2**20])
+def test_what_was_mixed_is_let_go_before_the_step(flowers, at_once, monkeypatch):
+    seen = []
+    right = feeding.mixed
+    monkeypatch.setattr(
+        feeding, "mixed", lambda images, weight: seen.append(weakref.ref(images)) or right(images, weight)
+    )
+    monkeypatch.setattr(feeding, "_AT_ONCE", at_once)
+    with feed(
+        flowers, np.arange(14), flowers.labels, SPEC, batch=7, training=True, augment=Augment.parse("mixup=0.3")
+    ) as made:
+        for _ in made.epoch(1):
+            assert seen
+            assert all(one() is None for one in seen)
+
+
 def test_of_batches_that_are_prepared_in_one_go_one_without_a_readable_picture_is_left_out():
     (batches,), _ = fed(Counting(8), InputSpec(1, 4, 4), batch=1, training=False, storage="memory")
     assert [int(one.indices) for one in batches] == [0, 1, 2, 4, 5, 6, 7]
     assert [int(one.images[0, 0, 0, 0] * 255 + 0.5) for one in batches] == [0, 1, 2, 4, 5, 6, 7]
+
+
+def test_normalising_refuses_other_channels_and_gaps():
+    spec = InputSpec(3, 8, 8, mean=(0.1, 0.2, 0.3))
+    pictures = np.zeros((2, 8, 8, 3), dtype=np.uint8)
+    with pytest.raises(ValueError, match="6 channels for 3"):
+        normalised(np.concatenate([pictures, pictures], axis=3), spec)
+    with pytest.raises(ValueError, match="with gaps"):
+        normalised(pictures, spec, np.zeros((2, 9, 8, 3), dtype=np.float32)[:, :8])
 
 
 def test_a_data_set_that_augments_by_itself_is_read_in_every_epoch():
